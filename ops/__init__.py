@@ -1,0 +1,1 @@
+"""How people run and use Lockstep: settings, the worker's composition root, commands, the stack without Docker."""

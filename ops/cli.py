@@ -1,0 +1,57 @@
+"""The command `lockstep`: joins the command groups and turns errors into a sentence and an exit code."""
+
+import asyncio
+import sys
+from enum import IntEnum
+
+import typer
+
+from ops.terminal import err, print_error
+from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
+
+app = typer.Typer(
+    name="lockstep",
+    help="Keep a Qdrant collection in lockstep with a Postgres table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class ExitCode(IntEnum):
+    """What a command tells its caller."""
+
+    DONE = 0
+    FOUND_WRONG = 1
+    """It ran, and found something wrong: drift, an unhealthy part."""
+    USAGE = 2
+    UNREACHABLE = 3
+    """A part that it needs cannot be reached or started."""
+    INTERRUPTED = 130
+
+
+def exit_code(error: LockstepError) -> ExitCode:
+    """The exit code that stands for an error."""
+    match error:
+        case SettingsError():
+            return ExitCode.USAGE
+        case BrokerError() | SourceError() | VectorStoreError() | StackError():
+            return ExitCode.UNREACHABLE
+        case _:
+            return ExitCode.FOUND_WRONG
+
+
+def main() -> None:
+    """Run a command; never shows a stack trace for an error that Lockstep knows."""
+    try:
+        app()
+    except LockstepError as error:
+        print_error(error)
+        sys.exit(exit_code(error))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        err.print("interrupted")
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Every setting, read once in the composition root: `LOCKSTEP_<SYSTEM>_<NAME>`.
+
+The environment wins over `.env`, which wins over `stack.env`, the addresses that a running `lockstep up` wrote.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from socket import gethostname
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import SettingsError
+from schemas.recipe import Recipe
+from schemas.record import MAX_EPOCH
+
+PREFIX = "LOCKSTEP_"
+DEFAULT_HOME = Path(".lockstep")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Group):
+    """`brokers` is a comma-separated list of host:port."""
+
+    brokers: str = "127.0.0.1:9092"
+    replication: int = Field(default=1, ge=1)
+
+
+class ConnectSettings(_Group):
+    """Kafka Connect's REST, and how Connect itself reaches Postgres and Kafka where that differs from us."""
+
+    url: str = "http://127.0.0.1:8083"
+    postgres_host: str | None = None
+    postgres_port: Port | None = None
+    kafka_brokers: str | None = None
+
+
+class PostgresSettings(_Group):
+    """`dsn` is the role `lockstep` of roles.sql."""
+
+    dsn: SecretStr = SecretStr("postgresql://lockstep:change-me@127.0.0.1:5432/shop")
+
+
+class QdrantSettings(_Group):
+    """`timeout_seconds` bounds one request."""
+
+    url: str = "http://127.0.0.1:6333"
+    api_key: SecretStr | None = None
+    alias: str = "products"
+    timeout_seconds: float = Field(default=10.0, gt=0)
+
+
+class EmbeddingSettings(_Group):
+    """`model` is read by `collections create` only: afterwards the collection's recipe says what embeds it."""
+
+    model: str = Recipe().model
+    threads: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=1024)
+
+
+class WorkerSettings(_Group):
+    """`name` is this worker's static membership in the group: give each worker its own, and keep it over restarts."""
+
+    name: str = Field(default_factory=lambda: f"{gethostname()}-1", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    batch_records: int = Field(default=200, ge=1, le=5000)
+    batch_wait_seconds: float = Field(default=0.05, gt=0, le=10)
+    session_timeout_seconds: float = Field(default=45.0, ge=6, le=300)
+    web_host: str = "127.0.0.1"
+    web_port: Port = 6066
+    epoch: int = Field(default=0, ge=0, le=MAX_EPOCH)
+
+
+class LogSettings(_Group):
+    """`format` is `text` for people or `json` for machines."""
+
+    level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    format: str = Field(default="text", pattern="^(text|json)$")
+
+
+class Settings(BaseSettings):
+    """All of it, frozen. Build one with `load_settings`, or in a test with `Settings(_env_file=None, …)`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    connect: ConnectSettings = ConnectSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    log: LogSettings = LogSettings()
+    home: Path = DEFAULT_HOME
+    """Where the stack without Docker and the demo keep their data, logs and reports."""
+
+
+def variable_names() -> list[str]:
+    """Every environment variable that Lockstep reads, in the order of the groups."""
+    return [name for name, _ in _variables()]
+
+
+def _variables() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            for inner in group.model_fields:
+                yield f"{PREFIX}{name}_{inner}".upper(), (name, inner)
+        else:
+            yield f"{PREFIX}{name}".upper(), (name,)
+
+
+def stack_env_file(home: Path) -> Path:
+    """The addresses of the stack without Docker that runs under `home`."""
+    return home / "stack.env"
+
+
+def load_settings() -> Settings:
+    """Read the environment, `.env` and the running stack's addresses.
+
+    Raises:
+        SettingsError: A variable is unknown (the message names the nearest thing to do) or its value cannot be right.
+    """
+    home = Path(os.environ.get(f"{PREFIX}HOME") or dotenv_values(".env").get(f"{PREFIX}HOME") or DEFAULT_HOME)
+    env_files = [path for path in (stack_env_file(home), Path(".env")) if path.is_file()]
+    known = set(variable_names())
+    given: dict[str, str] = {}
+    for path in env_files:
+        given |= {name: str(path) for name in dotenv_values(path) if name.upper().startswith(PREFIX)}
+    given |= {name: "the environment" for name in os.environ if name.upper().startswith(PREFIX)}
+    for name, where in sorted(given.items()):
+        if name.upper() not in known:
+            raise SettingsError(
+                f"unknown setting {name} in {where}", hint=f"see .env.example for every {PREFIX} variable"
+            )
+    try:
+        return Settings(_env_file=env_files)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = f"{PREFIX}{'_'.join(str(part) for part in problem['loc'])}".upper()
+        raise SettingsError(
+            f"setting {name} is wrong: {problem['msg'].lower()}", hint=f"see {name} in .env.example"
+        ) from error

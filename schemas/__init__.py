@@ -1,0 +1,1 @@
+"""What the data looks like: values, their encodings and their errors; no I/O, no clients."""

@@ -1,0 +1,88 @@
+"""One row of the `products` table."""
+
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Self
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A catalogue row, columns in the table's order; `docs/catalogue.md` has the DDL.
+
+    Only `id`, `article_id` and `name` are never null. `price` is exact and finite, the times carry a zone.
+    """
+
+    id: int
+    article_id: str
+    name: str
+    description: str | None = None
+    product_type: str | None = None
+    product_group: str | None = None
+    color: str | None = None
+    department: str | None = None
+    index_name: str | None = None
+    image_url: str | None = None
+    price: Decimal | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def to_bytes(self) -> bytes:
+        """Compact and canonical: equal rows give equal bytes, whether read from the topic or from Postgres."""
+        *texts, price, created_at, updated_at = astuple(self)
+        return orjson.dumps([*texts, price_text(price), time_text(created_at), time_text(updated_at)])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote."""
+        *texts, price, created_at, updated_at = orjson.loads(data)
+        values = [
+            *texts,
+            None if price is None else Decimal(price),
+            None if created_at is None else datetime.fromisoformat(created_at),
+            None if updated_at is None else datetime.fromisoformat(updated_at),
+        ]
+        return cls(**dict(zip(COLUMNS, values, strict=True)))
+
+    def payload(self) -> dict[str, Any]:
+        """The columns as Qdrant stores them: flat, `price` a number, `price_text` exact, times ISO 8601 in UTC."""
+        return {
+            "id": self.id,
+            "article_id": self.article_id,
+            "name": self.name,
+            "description": self.description,
+            "product_type": self.product_type,
+            "product_group": self.product_group,
+            "color": self.color,
+            "department": self.department,
+            "index_name": self.index_name,
+            "image_url": self.image_url,
+            "price": None if self.price is None else float(self.price),
+            "price_text": price_text(self.price),
+            "created_at": time_text(self.created_at),
+            "updated_at": time_text(self.updated_at),
+        }
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Product))
+TEXT_COLUMNS: tuple[str, ...] = COLUMNS[1:10]
+
+
+def row_hash(row: bytes) -> str:
+    """Equality of rows as a short string: doubles in a payload may read back one unit in the last place off."""
+    return blake2b(row, digest_size=16).hexdigest()
+
+
+def price_text(price: Decimal | None) -> str | None:
+    """The exact price without an exponent, its scale kept: `19.90`."""
+    return None if price is None else format(price, "f")
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with microseconds: `2026-11-20T10:00:00.000000Z`."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

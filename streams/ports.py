@@ -1,0 +1,77 @@
+"""What `streams` needs from the outside; `connectors` provide it and `ops.worker` joins the two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.document import Deletion, Document, StoredPoint, Vectors
+from schemas.product import Product
+from schemas.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCollection:
+    """The collection behind the alias at one moment, and how its vectors are made."""
+
+    name: str
+    recipe: Recipe
+
+
+class VectorStore(Protocol):
+    """Qdrant, as the indexer uses it. Every write is guarded by version and safe to repeat.
+
+    All methods raise `VectorStoreError`: transient, an outage that concerns every record, or permanent for this
+    request.
+    """
+
+    async def live_collection(self) -> LiveCollection:
+        """Look the alias up, anew at each call."""
+        ...
+
+    async def stored_points(self, collection: str, keys: Sequence[str]) -> Mapping[str, StoredPoint]:
+        """What is stored for these keys; a missing point is absent from the answer."""
+        ...
+
+    async def upsert(self, collection: str, documents: Sequence[Document]) -> None:
+        """Write points whole; a point that carries a newer version is left alone."""
+        ...
+
+    async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
+        """Replace payloads and keep vectors.
+
+        A point that is missing, carries a newer version, or has a vector of another embedding fingerprint is left
+        alone without an error: read it back.
+        """
+        ...
+
+    async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
+        """Remove points that carry no newer version. Removing what is missing is no error."""
+        ...
+
+    async def probe(self, collection: str) -> None:
+        """Raise what a write of any point raises, and leave no point behind."""
+        ...
+
+
+class Embedder(Protocol):
+    """One recipe's model."""
+
+    async def embed(self, texts: Sequence[str]) -> list[Vectors]:
+        """Vectors in the order of the texts. Never NaN: raises `EmbeddingError` instead."""
+        ...
+
+
+class Embedders(Protocol):
+    """The models at hand."""
+
+    async def for_recipe(self, recipe: Recipe) -> Embedder:
+        """Load the recipe's model, or give the one already loaded. Raises `EmbeddingError`."""
+        ...
+
+
+class RowSource(Protocol):
+    """Postgres, as the indexer uses it: the present state of a row whose change did not carry every column."""
+
+    async def fetch_row(self, article_id: str) -> Product | None:
+        """The row now, or None when it is gone. Raises `SourceError`."""
+        ...

@@ -1,0 +1,98 @@
+"""Every topic of Lockstep: key, partitions, policy, who writes it and who reads it."""
+
+from dataclasses import dataclass, field
+
+PARTITIONS = 6
+"""Of the source topic, and so of everything keyed like it. Never changed on a running system: offsets are versions."""
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+DAY_MS = 24 * 60 * 60 * 1000
+
+APP_ID = "lockstep-products-v1"
+TABLE_NAME = "indexed-rows"
+
+PRODUCT_CHANGES = "pgserver.public.products"
+DEAD_LETTERS = "products.dead-letters.v1"
+CHANGELOG = f"{APP_ID}-{TABLE_NAME}-changelog"
+SIGNALS = "pgserver.signals"
+NOTIFICATIONS = "pgserver.notifications"
+HEARTBEAT = "__debezium-heartbeat.pgserver"
+HEARTBEAT_TABLE = "pgserver.public.debezium_heartbeat"
+SIGNAL_TABLE = "pgserver.public.debezium_signal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicDeclaration:
+    """A topic as it must be. `config` holds Kafka's own topic settings."""
+
+    name: str
+    key: str
+    partitions: int
+    writer: str
+    readers: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def _large(**config: str) -> dict[str, str]:
+    return {"max.message.bytes": str(MAX_RECORD_BYTES)} | {k.replace("_", "."): v for k, v in config.items()}
+
+
+DECLARATIONS: tuple[TopicDeclaration, ...] = (
+    TopicDeclaration(
+        name=PRODUCT_CHANGES,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="Debezium",
+        readers="lockstep worker, backfills",
+        # Compaction keeps the last record of every live key for ever, so a rebuild never lacks history.
+        config=_large(cleanup_policy="compact", min_compaction_lag_ms=str(7 * DAY_MS)),
+    ),
+    TopicDeclaration(
+        name=DEAD_LETTERS,
+        key="the record's own",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="lockstep dead-letters",
+        config=_large(cleanup_policy="delete", retention_ms=str(30 * DAY_MS)),
+    ),
+    TopicDeclaration(
+        name=CHANGELOG,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="lockstep worker, at assignment",
+        config=_large(cleanup_policy="compact", min_compaction_lag_ms=str(60 * 60 * 1000)),
+    ),
+    TopicDeclaration(
+        name=SIGNALS,
+        key="topic prefix",
+        partitions=1,  # Debezium reads partition 0 only
+        writer="operators",
+        readers="Debezium",
+        config={"cleanup.policy": "delete", "retention.ms": str(DAY_MS)},
+    ),
+    TopicDeclaration(
+        name=NOTIFICATIONS,
+        key="notification id",
+        partitions=1,
+        writer="Debezium",
+        readers="lockstep status",
+        config={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)},
+    ),
+    TopicDeclaration(
+        name=HEARTBEAT,
+        key="server name",
+        partitions=1,
+        writer="Debezium",
+        readers="lockstep status",
+        config={"cleanup.policy": "delete", "retention.ms": str(DAY_MS)},
+    ),
+    TopicDeclaration(
+        name=SIGNAL_TABLE,
+        key="signal id",
+        partitions=1,
+        writer="Debezium",
+        readers="nobody: Debezium publishes its own signal table",
+        config={"cleanup.policy": "delete", "retention.ms": str(DAY_MS)},
+    ),
+)
