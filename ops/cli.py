@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import typer
 
+from ops.commands import collections, connector, reconcile, search, topics, worker
 from ops.terminal import err, print_error
 from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+for group in (worker, search, reconcile, topics, connector, collections):
+    group.register(app)
 
 
 class ExitCode(IntEnum):

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import SettingsError
 from schemas.recipe import Recipe
-from schemas.record import MAX_EPOCH
+from schemas.record import MAX_EPOCH, Place
 
 PREFIX = "LOCKSTEP_"
 DEFAULT_HOME = Path(".lockstep")
@@ -104,8 +104,16 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     log: LogSettings = LogSettings()
+    set_aside: str | None = Field(default=None, pattern=r"^[^\[\]@,]+\[\d+\]@\d+(,[^\[\]@,]+\[\d+\]@\d+)*$")
+    """Places, as `topic[partition]@offset`, that the worker makes dead letters unread: the way out of an unknown error
+    that one record brings about each time."""
     home: Path = DEFAULT_HOME
     """Where the stack without Docker and the demo keep their data, logs and reports."""
+
+    @property
+    def set_aside_places(self) -> frozenset[Place]:
+        """`set_aside`, parsed."""
+        return frozenset(Place.parse(text) for text in (self.set_aside or "").split(",") if text)
 
 
 def variable_names() -> list[str]:

@@ -1,6 +1,7 @@
 """A Kafka record as we receive it, and the place where it stands."""
 
 from dataclasses import dataclass
+from typing import Self
 
 OFFSET_BITS = 40
 """Bits of a version that hold the offset; the epoch stands above them."""
@@ -19,6 +20,13 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` gives. Raises `ValueError` for anything else."""
+        topic, _, rest = text.partition("[")
+        partition, _, offset = rest.partition("]@")
+        return cls(topic=topic, partition=int(partition), offset=int(offset))
 
     def version(self, epoch: int) -> int:
         """The order of a row's changes as one integer: `epoch * 2^40 + offset`.

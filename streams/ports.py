@@ -4,17 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.collection import LiveCollection
+from schemas.dead_letter import DeadLetter
 from schemas.document import Deletion, Document, StoredPoint, Vectors
+from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveCollection:
-    """The collection behind the alias at one moment, and how its vectors are made."""
+class TableEntry:
+    """An entry to remember, in the partition of its source record."""
 
-    name: str
-    recipe: Recipe
+    partition: int
+    key: str
+    row: IndexedRow
 
 
 class VectorStore(Protocol):
@@ -75,3 +79,35 @@ class RowSource(Protocol):
     async def fetch_row(self, article_id: str) -> Product | None:
         """The row now, or None when it is gone. Raises `SourceError`."""
         ...
+
+
+class IndexedRows(Protocol):
+    """The worker's table: one entry per key."""
+
+    def get(self, key: str) -> IndexedRow | None:
+        """The entry of a key of a partition that is ours."""
+        ...
+
+    async def put(self, entries: Sequence[TableEntry]) -> None:
+        """Remember entries; returns once the broker has confirmed their changelog records."""
+        ...
+
+
+class DeadLetterTopic(Protocol):
+    """Where records that cannot be applied are set aside."""
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns once the broker has confirmed them all."""
+        ...
+
+
+class Lease(Protocol):
+    """The right to act on a batch: it ends when the partitions of the batch may belong to another worker."""
+
+    def check(self) -> None:
+        """Raise `LeaseLostError` when the batch must be dropped unacknowledged."""
+        ...
+
+
+class LeaseLostError(Exception):
+    """The batch belongs to somebody else now; drop it, acknowledge nothing."""

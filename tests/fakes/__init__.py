@@ -1,0 +1,1 @@
+"""Stand-ins that keep what they are given; assertions read their state."""

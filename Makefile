@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check up down clean help
+
+help:  ## What there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(INSTALLED)  ## Start everything, load a catalogue, search, break things, reconcile, stop
+	@$(BIN)/lockstep demo
+
+test: check  ## Everything: check, contract, integration, e2e
+	@$(BIN)/pytest -q tests/contract tests/integration tests/e2e
+
+check: $(INSTALLED)  ## Format, lint, types, imports, unit tests: under a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/unit
+
+up: $(INSTALLED)  ## Leave the stack running, to play with
+	@$(BIN)/lockstep up --detach
+
+down: $(INSTALLED)  ## Stop what `make up` started
+	@$(BIN)/lockstep down
+
+clean:  ## Remove what is made here: the stack's data, the environment, the caches
+	@if [ -x $(BIN)/lockstep ]; then $(BIN)/lockstep down --wipe; fi
+	@rm -rf $(VENV) .lockstep .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": run make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@

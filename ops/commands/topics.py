@@ -1,0 +1,137 @@
+"""`lockstep topics`: the topics that `streams.topics` declares, created, mended and shown."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from connectors.kafka import KafkaAdmin
+from connectors.topic_plan import PartitionsDiffer, TopicChange, TopicState, plan_topics
+from ops.settings import Settings, load_settings
+from ops.terminal import err, out, print_json
+from streams.topics import DECLARATIONS, TopicDeclaration
+
+FOUND_WRONG = 1
+PATIENCE_SECONDS = 5.0
+"""How long a command waits for a broker that does not answer; `lockstep up` has its own patience."""
+
+commands = typer.Typer(name="topics", help="Create and look at the topics.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to `lockstep`."""
+    app.add_typer(commands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicReport:
+    """A declared topic as it stands; `records` counts offsets, so it is too high where compaction left gaps."""
+
+    name: str
+    state: str
+    """`ok`, `missing`, or `differs`."""
+    differences: tuple[str, ...]
+    partitions: int
+    records: int
+    policy: str
+    key: str
+    writer: str
+    readers: str
+
+
+@commands.command()
+def apply(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+) -> None:
+    """Create missing topics and set what differs; partitions are never changed, nothing is deleted.
+
+    Safe to repeat. Exit code 1 if a topic has another number of partitions. Example: lockstep topics apply --dry-run
+    """
+    changes = asyncio.run(_apply(load_settings(), dry_run))
+    if json:
+        print_json([{"change": type(change).__name__} | asdict(change) for change in changes])
+    else:
+        for change in changes:
+            (err if isinstance(change, PartitionsDiffer) else out).print(str(change), soft_wrap=True, markup=False)
+        out.print(_summary(changes, dry_run))
+    if any(isinstance(change, PartitionsDiffer) for change in changes):
+        raise typer.Exit(FOUND_WRONG)
+
+
+@commands.command("list")
+def list_topics(json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False) -> None:
+    """Show each declared topic; exit code 1 if one is missing or differs.
+
+    Example: lockstep topics list --json
+    """
+    reports = asyncio.run(_reports(load_settings()))
+    if json:
+        print_json([asdict(report) for report in reports])
+    else:
+        _print_reports(reports)
+    if any(report.state != "ok" for report in reports):
+        raise typer.Exit(FOUND_WRONG)
+
+
+async def _apply(settings: Settings, dry_run: bool) -> list[TopicChange]:
+    async with KafkaAdmin(settings.kafka.brokers) as admin:
+        await admin.wait_until_ready(PATIENCE_SECONDS)
+        if dry_run:
+            return await admin.plan(DECLARATIONS)
+        return await admin.apply(DECLARATIONS, replication=settings.kafka.replication)
+
+
+async def _reports(settings: Settings) -> list[TopicReport]:
+    async with KafkaAdmin(settings.kafka.brokers) as admin:
+        await admin.wait_until_ready(PATIENCE_SECONDS)
+        existing = await admin.describe(declared.name for declared in DECLARATIONS)
+        records = {
+            name: sum(marks.high - marks.low for marks in (await admin.watermarks(name)).values()) for name in existing
+        }
+    return [_report(declared, existing, records) for declared in DECLARATIONS]
+
+
+def _report(declared: TopicDeclaration, existing: Mapping[str, TopicState], records: Mapping[str, int]) -> TopicReport:
+    present = existing.get(declared.name)
+    differences = plan_topics([declared], existing) if present else []
+    return TopicReport(
+        name=declared.name,
+        state="missing" if present is None else "differs" if differences else "ok",
+        differences=tuple(map(str, differences)),
+        partitions=present.partitions if present else 0,
+        records=records.get(declared.name, 0),
+        policy=present.config.get("cleanup.policy", "") if present else "",
+        key=declared.key,
+        writer=declared.writer,
+        readers=declared.readers,
+    )
+
+
+def _summary(changes: list[TopicChange], dry_run: bool) -> str:
+    left = sum(isinstance(change, PartitionsDiffer) for change in changes)
+    done = len(changes) - left
+    if not changes:
+        return f"all {len(DECLARATIONS)} topics are as declared"
+    verb = "would be made" if dry_run else "made"
+    return f"{done} change{'s' if done != 1 else ''} {verb}" + (f", {left} left to you" if left else "")
+
+
+def _print_reports(reports: list[TopicReport]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("topic", overflow="fold")
+    table.add_column("parts", justify="right")
+    table.add_column("records", justify="right")
+    table.add_column("policy")
+    table.add_column("state")
+    for report in reports:
+        table.add_row(report.name, str(report.partitions), str(report.records), report.policy, report.state)
+    out.print(table)
+    for report in reports:
+        if report.state == "missing":
+            err.print(f"{report.name} is missing: create it with `lockstep topics apply`", soft_wrap=True)
+        for difference in report.differences:
+            err.print(f"to do: {difference}", soft_wrap=True, markup=False)

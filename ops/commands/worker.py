@@ -1,0 +1,28 @@
+"""`lockstep worker`."""
+
+import asyncio
+
+import typer
+
+from ops.log_setup import set_up_logging
+from ops.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(worker)
+
+
+def worker() -> None:
+    """Run one worker: take changes from the topic and bring Qdrant up to date.
+
+    Run as many as the topic has partitions, each with its own LOCKSTEP_WORKER_NAME and LOCKSTEP_WORKER_WEB_PORT, under
+    a supervisor that restarts it: exit code 70 is an error that it does not know, 3 a broker that does not answer.
+
+    Example: LOCKSTEP_WORKER_NAME=worker-2 LOCKSTEP_WORKER_WEB_PORT=6067 lockstep worker
+    """
+    from ops.worker import run_worker
+
+    settings = load_settings()
+    set_up_logging(settings.log.level, settings.log.format)
+    asyncio.run(run_worker(settings))

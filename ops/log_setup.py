@@ -1,0 +1,83 @@
+"""How the program logs: one line a message, fixed text and fields, for people or for machines."""
+
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+REPEAT_AFTER_SECONDS = 10.0
+
+
+def set_up_logging(level: str, log_format: str) -> None:
+    """Send everything to stderr in one format; libraries speak from WARNING on, and do not repeat themselves."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("ops", "streams", "connectors", "schemas", "__main__"):
+        logging.getLogger(name).setLevel(level)
+    # While a broker is away aiokafka logs hundreds of lines a second.
+    handler.addFilter(RepeatFilter(("aiokafka", "faust", "mode", "kafka")))
+
+
+class TextFormatter(logging.Formatter):
+    """`12:00:00.123 INFO  streams.agents batch dropped records=200 reason="…"`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback below it where there is one."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[11:23]
+        line = f"{moment} {record.levelname:<7} {record.name} {record.getMessage()}"
+        fields = " ".join(f"{key}={_quoted(value)}" for key, value in _extra(record).items())
+        text = f"{line} {fields}" if fields else line
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON; values that JSON does not know become text."""
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str).decode()
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a line of these libraries through once in ten seconds, told apart by where in the code it comes from."""
+
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
+        super().__init__()
+        self._prefixes = prefixes
+        self._last: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is news."""
+        if not record.name.startswith(self._prefixes):
+            return True
+        key, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._last.get(key, -REPEAT_AFTER_SECONDS) < REPEAT_AFTER_SECONDS:
+            return False
+        self._last[key] = now
+        return True
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return orjson.dumps(text).decode() if not text or any(c in text for c in ' "\n=') else text

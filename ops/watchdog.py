@@ -1,0 +1,47 @@
+"""A thread outside the event loop that ends a worker which cannot work."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from streams.lease import Pulse
+from streams.web import STALLED_AFTER_SECONDS
+
+LOOK_EVERY_SECONDS = 1.0
+
+
+class Watchdog(threading.Thread):
+    """Stops the process when the loop is blocked, or when the first join of the group never completes.
+
+    Faust stays up without partitions after a fatal error at its first join, and its own timers start only after it.
+    """
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        partitions: Callable[[], frozenset[int] | None],
+        session_timeout_seconds: float,
+        stop: Callable[[str], NoReturn],
+    ) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._pulse = pulse
+        self._partitions = partitions
+        self._join_within = 3 * session_timeout_seconds
+        self._stop_process = stop
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Look once a second until told to stop."""
+        started = time.monotonic()
+        joined = False
+        while not self._ended.wait(LOOK_EVERY_SECONDS):
+            joined = joined or self._partitions() is not None
+            if not joined and time.monotonic() - started > self._join_within:
+                self._stop_process(f"no partitions were assigned within {self._join_within:.0f} s")
+            if joined and (silence := self._pulse.silence_seconds()) > STALLED_AFTER_SECONDS:
+                self._stop_process(f"the event loop has not run for {silence:.0f} s")
+
+    def stop(self) -> None:
+        """Let the process live."""
+        self._ended.set()

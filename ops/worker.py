@@ -1,0 +1,162 @@
+"""Joins everything into a worker and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn
+
+import faust
+
+from connectors.kafka import KafkaAdmin
+from ops.settings import Settings
+from ops.stores import open_embedders, open_rows, open_store
+from ops.watchdog import Watchdog
+from schemas.errors import BrokerError, ErrorKind, SettingsError
+from streams import topics
+from streams.agents import register_indexer
+from streams.app import create_app, ready_partitions, recovered
+from streams.counters import Counters
+from streams.dead_letters import FaustDeadLetters
+from streams.health import Health
+from streams.indexer import Indexer
+from streams.lease import Pulse
+from streams.tables import FaustIndexedRows, declare_table
+from streams.web import register_pages
+
+logger = logging.getLogger(__name__)
+
+BROKER_PATIENCE_SECONDS = 60.0
+UNKNOWN_ERROR_EXIT_CODE = 70
+"""`EX_SOFTWARE`: the supervisor restarts us, and what was not acknowledged comes again."""
+
+
+def stop_at_once(reason: str) -> NoReturn:
+    """End the process without another step of the event loop, so that nothing more is acknowledged or written."""
+    logger.critical("worker ends", extra={"action": "worker_exit", "reason": reason})
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stderr.flush()
+    os._exit(UNKNOWN_ERROR_EXIT_CODE)
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Raises:
+        BrokerError: The broker did not answer for a minute, or lacks a topic.
+    """
+    await _wait_for_topics(settings)
+    health = Health()
+    counters = Counters()
+    pulse = Pulse(limit_seconds=settings.worker.session_timeout_seconds / 2, stop=stop_at_once)
+    async with AsyncExitStack() as opened:
+        store = await opened.enter_async_context(open_store(settings))
+        rows = await opened.enter_async_context(open_rows(settings, connect_now=False))
+        app = _create_app(settings)
+        table = FaustIndexedRows(declare_table(app))
+        indexer = Indexer(
+            store=store,
+            embedders=open_embedders(settings),
+            rows=rows,
+            table=table,
+            dead_letters=FaustDeadLetters(app.topic(topics.DEAD_LETTERS)),
+            health=health,
+            counters=counters,
+            epoch=settings.worker.epoch,
+            set_aside=settings.set_aside_places,
+        )
+        register_indexer(
+            app,
+            app.topic(topics.PRODUCT_CHANGES, partitions=topics.PARTITIONS),
+            indexer,
+            pulse=pulse,
+            batch_records=settings.worker.batch_records,
+            batch_wait_seconds=settings.worker.batch_wait_seconds,
+            stop=stop_at_once,
+        )
+
+        def partitions() -> frozenset[int] | None:
+            return ready_partitions(app, topics.PRODUCT_CHANGES)
+
+        def unready_because() -> str | None:
+            if partitions() is None:
+                return "waiting for partitions"
+            if not recovered(app):
+                return "recovering the table"
+            return f"held: {health.held_reason}" if health.held_reason else None
+
+        def stats() -> dict[str, Any]:
+            return {
+                "worker": settings.worker.name,
+                "pid": os.getpid(),
+                "partitions": sorted(partitions() or ()),
+                "unready_because": unready_because(),
+                "hint": health.held_hint,
+                "table_entries": len(table),
+                **counters.as_dict(),
+            }
+
+        register_pages(app, stats=stats, unready_because=unready_because, silence_seconds=pulse.silence_seconds)
+        await _run(app, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
+
+
+async def _wait_for_topics(settings: Settings) -> None:
+    needed = (topics.PRODUCT_CHANGES, topics.DEAD_LETTERS, topics.CHANGELOG)
+    async with KafkaAdmin(settings.kafka.brokers) as admin:
+        await admin.wait_until_ready(BROKER_PATIENCE_SECONDS)
+        existing = await admin.describe(needed)
+    for name in needed:
+        if name not in existing:
+            raise BrokerError(f"topic {name} does not exist", kind=ErrorKind.OUTAGE, hint="lockstep topics apply")
+        if (found := existing[name].partitions) != topics.PARTITIONS:
+            raise BrokerError(
+                f"topic {name} has {found} partitions, not {topics.PARTITIONS}",
+                kind=ErrorKind.OUTAGE,
+                hint="offsets are versions: make the topic anew and raise LOCKSTEP_WORKER_EPOCH",
+            )
+
+
+def _create_app(settings: Settings) -> faust.App:
+    worker = settings.worker
+    directory = settings.home / "workers" / worker.name
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot make {directory}: {error.strerror}", hint="set LOCKSTEP_HOME") from error
+    return create_app(
+        topics.APP_ID,
+        brokers=settings.kafka.brokers,
+        worker_name=worker.name,
+        partitions=topics.PARTITIONS,
+        batch_records=worker.batch_records,
+        session_timeout_seconds=worker.session_timeout_seconds,
+        data_directory=str(directory),
+        web_host=worker.web_host,
+        web_port=worker.web_port,
+    )
+
+
+async def _run(app: faust.App, watchdog: Watchdog) -> None:
+    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+    watchdog.start()
+    starting = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(told_to_stop.wait())
+    crash = asyncio.create_task(app.wait_until_stopped())
+    logger.info("worker starts", extra={"action": "worker_start", "web": f"{app.conf.web_bind}:{app.conf.web_port}"})
+    await asyncio.wait({stopping, crash, starting}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done() and (error := starting.exception()):
+        stop_at_once(f"cannot start: {error}")
+    await asyncio.wait({stopping, crash}, return_when=asyncio.FIRST_COMPLETED)
+    if not told_to_stop.is_set():
+        stop_at_once(f"faust crashed: {app.crash_reason!r}")
+    watchdog.stop()
+    await app.stop()
+    for task in (starting, crash):
+        task.cancel()
+    logger.info("worker stopped", extra={"action": "worker_stop"})

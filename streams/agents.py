@@ -1,0 +1,87 @@
+"""The agent that takes batches from the source topic, and the only place that catches everything."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import faust
+
+from schemas.record import Place, Record
+from streams.app import commit
+from streams.indexer import Indexer
+from streams.lease import GenerationLease, Pulse
+from streams.ports import LeaseLostError
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 0.25
+
+
+def register_indexer(
+    app: faust.App,
+    topic: Any,
+    indexer: Indexer,
+    *,
+    pulse: Pulse,
+    batch_records: int,
+    batch_wait_seconds: float,
+    stop: Callable[[str], NoReturn],
+) -> Any:
+    """Register the agent that applies the topic's records through the indexer.
+
+    `stop` ends the process at once. Any exception that left the agent would let Faust acknowledge records that nobody
+    handled, so none may leave it.
+    """
+
+    async def handle(events: Sequence[Any]) -> None:
+        generation = app.consumer_generation_id
+        # Records of an older generation are not acknowledged: they are read again from the committed offset.
+        live = [event for event in events if event.message.generation_id == generation]
+        if not live:
+            return
+        lease = GenerationLease(
+            generation=generation, current_generation=lambda: app.consumer_generation_id, pulse=pulse
+        )
+        try:
+            await indexer.apply([_record(event.message) for event in live], lease)
+            lease.check()
+        except LeaseLostError as lost:
+            logger.info("batch dropped", extra={"action": "batch_dropped", "reason": str(lost), "records": len(live)})
+            return
+        await commit(app, {event.message.tp: event.message.offset + 1 for event in live})
+        for event in live:
+            event.ack()
+
+    @app.agent(topic, name="index_products", concurrency=1)
+    async def index_products(stream: Any) -> None:
+        async for events in stream.noack_take(batch_records, within=batch_wait_seconds):
+            try:
+                await handle(events)
+            except asyncio.CancelledError:
+                if not app.should_stop:
+                    stop("the agent was cancelled outside of a shutdown")
+                raise  # nothing of the batch is acknowledged
+            except BaseException as error:  # the agent's boundary: see the docstring
+                logger.exception("unknown error")
+                stop(f"{type(error).__name__}: {error}")
+
+    async def beat() -> None:
+        while not app.should_stop:
+            pulse.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    app.task(beat)
+    return index_products
+
+
+def _record(message: Any) -> Record:
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Record(
+        place=Place(topic=message.topic, partition=message.partition, offset=message.offset),
+        key=message.key,
+        value=message.value,
+        headers=tuple(pairs),
+        timestamp_ms=int((message.timestamp or 0) * 1000),
+    )

@@ -1,0 +1,103 @@
+"""Makes Faust apps with the rules built in that keep promise 1; `docs/faust.md` has the loss behind each rule."""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import faust
+from faust.types import TP
+
+from streams.topics import MAX_RECORD_BYTES
+
+logger = logging.getLogger(__name__)
+
+FETCH_RETURNS_WITHIN_SECONDS = 1.2
+"""More than the one second for which Faust's fetcher asks; see `_quiesce`."""
+
+YEARS_SECONDS = 10 * 365 * 24 * 3600.0
+
+
+def create_app(
+    app_id: str,
+    *,
+    brokers: str,
+    worker_name: str,
+    partitions: int,
+    batch_records: int,
+    session_timeout_seconds: float,
+    data_directory: str,
+    web_host: str,
+    web_port: int,
+) -> faust.App:
+    """An app whose agents take raw records in batches and acknowledge them by hand.
+
+    Give a table added later, or one with another partition count, a new `app_id`: a running group does not survive it.
+    """
+    app = faust.App(
+        app_id,
+        broker=[f"kafka://{broker.strip()}" for broker in brokers.split(",")],
+        # A decode error inside Faust stalls or skips records: it decodes nothing, we do.
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        datadir=data_directory,
+        topic_partitions=partitions,
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # `lockstep topics apply` makes the changelog with the right policy
+        table_standby_replicas=0,
+        # Waiting would hang a rebalance and SIGTERM for as long as Qdrant is down.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4 * batch_records,
+        # After this idle time aiokafka leaves the group, and Faust never rejoins.
+        broker_max_poll_interval=YEARS_SECONDS,
+        broker_session_timeout=session_timeout_seconds,
+        broker_request_timeout=max(90.0, session_timeout_seconds),
+        broker_heartbeat_interval=min(3.0, session_timeout_seconds / 5),
+        broker_rebalance_timeout=60.0,
+        consumer_group_instance_id=worker_name,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=MAX_RECORD_BYTES,
+        producer_max_request_size=MAX_RECORD_BYTES,
+        producer_linger=0.0,
+        web_bind=web_host,
+        web_host=web_host,
+        web_port=web_port,
+        web_stats_enabled=False,
+        web_graph_enabled=False,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+    )
+    app.on_rebalance_complete.connect(cast(Any, _quiesce))  # called with no positional argument but the app
+    return app
+
+
+async def _quiesce(app: faust.App, **_: Any) -> None:
+    """Let the fetch in flight return before Faust resumes the source partitions after a recovery.
+
+    Otherwise records fetched before the queues are cleared are dropped, and then committed past as an offset gap
+    (faust-streaming/faust#596).
+    """
+    app.consumer.stop_flow()
+    app.flow_control.suspend()
+    await asyncio.sleep(FETCH_RETURNS_WITHIN_SECONDS)
+
+
+def ready_partitions(app: faust.App, topic: str) -> frozenset[int] | None:
+    """The partitions of a topic that this worker reads; None before the first assignment and during a rebalance."""
+    if app.rebalancing or not app.consumer_generation_id or app.consumer_generation_id < 0:
+        return None
+    return frozenset(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
+
+
+def recovered(app: faust.App) -> bool:
+    """Whether the tables hold what their changelogs hold."""
+    tables = cast(Any, app.tables)  # the interface does not show its recovery
+    return bool(tables.recovery.completed.is_set()) and not app.in_recovery
+
+
+async def commit(app: faust.App, offsets: dict[TP, int]) -> None:
+    """Commit exactly these offsets, each the next one to read.
+
+    Faust's own commit creeps by one record an interval where compaction has left gaps.
+    """
+    await cast(Any, app.consumer)._commit_offsets(offsets)

@@ -1,0 +1,43 @@
+"""What a worker did since it started."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.batch import Step
+
+
+@dataclass(slots=True)
+class Counters:
+    """Whole numbers that only grow. `actions` is by what became of a change, `dead_letters` by error class."""
+
+    records: int = 0
+    batches: int = 0
+    embeddings_made: int = 0
+    embeddings_avoided: int = 0
+    """Living rows brought up to date without the model: kept, payload only, or the vector was there."""
+    actions: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+
+    def count_step(self, step: Step, *, embedded: bool) -> None:
+        """Count what a batch did to one key."""
+        self.actions["skip"] += len(step.skipped)
+        self.actions["collapse"] += step.collapsed
+        if step.action is None or step.change is None:
+            return
+        self.actions[step.action.name] += 1
+        if embedded:
+            self.embeddings_made += 1
+        elif not step.change.removes:
+            self.embeddings_avoided += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the stats page."""
+        return {
+            "records": self.records,
+            "batches": self.batches,
+            "embeddings_made": self.embeddings_made,
+            "embeddings_avoided": self.embeddings_avoided,
+            "actions": dict(self.actions),
+            "dead_letters": dict(self.dead_letters),
+        }

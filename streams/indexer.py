@@ -1,0 +1,144 @@
+"""Takes a batch of records through to its effect: write Qdrant, set aside what cannot be applied, remember the rest.
+
+    decode ─ fold and plan ─ embed what is left ─ write Qdrant (guarded) ─ dead letters confirmed ─ table confirmed
+
+Promise 1 rests on this order: effect first, table second; the caller acknowledges last. A crash anywhere repeats work
+and skips none.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from schemas.dead_letter import DeadLetter
+from schemas.document import Vectors
+from schemas.record import Place, Record
+from streams.batch import Received, Refusal, Step, decode_batch, fold
+from streams.counters import Counters
+from streams.health import Health
+from streams.point_writer import PointWriter
+from streams.ports import DeadLetterTopic, Embedders, IndexedRows, Lease, RowSource, TableEntry, VectorStore
+from streams.retry_policy import hold_until_done
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The worker's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Outcome:
+    """What the attempt that succeeded came to."""
+
+    attempts: int
+    refusals: list[Refusal]
+    steps: list[Step] = field(default_factory=list)
+    embedded: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
+class Indexer:
+    """Applies batches, one at a time."""
+
+    store: VectorStore
+    embedders: Embedders
+    rows: RowSource
+    table: IndexedRows
+    dead_letters: DeadLetterTopic
+    health: Health
+    counters: Counters
+    epoch: int = 0
+    set_aside: Collection[Place] = ()
+    clock: Callable[[], datetime] = utc_now
+
+    async def apply(self, records: Sequence[Record], lease: Lease) -> None:
+        """Bring the index up to date with the records; when it returns they may be acknowledged.
+
+        Holds for as long as an outage lasts. Repeating it, whole or in part, changes nothing.
+
+        Raises:
+            LeaseLostError: The batch belongs to another worker now: drop it.
+        """
+        vectors: dict[str, Vectors] = {}
+        outcome = await hold_until_done(lambda number: self._attempt(records, lease, vectors, number), self.health)
+        lease.check()
+        if outcome.refusals:
+            now = self.clock()
+            await self.dead_letters.publish([_dead_letter(r, outcome.attempts, now) for r in outcome.refusals])
+            lease.check()
+        await self.table.put(
+            [
+                TableEntry(partition=step.partition, key=step.key, row=step.after)
+                for step in outcome.steps
+                if step.after is not None and step.after is not step.before
+            ]
+        )
+        self._count(records, outcome)
+
+    async def _attempt(
+        self, records: Sequence[Record], lease: Lease, vectors: dict[str, Vectors], number: int
+    ) -> _Outcome:
+        """Look the collection up, plan, embed and write: one unit, so that a retry sees an alias that moved."""
+        lease.check()
+        received, refusals = decode_batch(records, epoch=self.epoch, set_aside=self.set_aside)
+        outcome = _Outcome(attempts=number, refusals=refusals)
+        if not received:
+            return outcome
+        live = await self.store.live_collection()
+        now = self.clock()
+        writer = PointWriter(
+            store=self.store,
+            embedder=await self.embedders.for_recipe(live.recipe),
+            live=live,
+            lease=lease,
+            vectors=vectors,
+            now=now,
+        )
+        now_ms = int(now.timestamp() * 1000)
+        while received:
+            steps = [
+                await fold(key, items, self.table.get(key), live.recipe, rows=self.rows, now_ms=now_ms)
+                for key, items in received.items()
+            ]
+            refused = await writer.write(steps)
+            # The record of a refused write is set aside, and its key planned again without it.
+            retries: dict[str, list[Received]] = {}
+            for step in steps:
+                refusals += step.refused
+                if (error := refused.get(step.key)) is None:
+                    outcome.steps.append(step)
+                    continue
+                items = received[step.key]
+                index = next(i for i, item in enumerate(items) if item.change and item.change.place == step.place)
+                refusals.append(Refusal(record=items[index].record, error=error))
+                items[index] = Received(record=items[index].record, change=None)
+                retries[step.key] = items
+            received = retries
+        outcome.embedded = writer.embedded
+        return outcome
+
+    def _count(self, records: Sequence[Record], outcome: _Outcome) -> None:
+        counters = self.counters
+        counters.records += len(records)
+        counters.batches += 1
+        for step in outcome.steps:
+            counters.count_step(step, embedded=step.key in outcome.embedded)
+        for refusal in outcome.refusals:
+            counters.dead_letters[type(refusal.error).__name__] += 1
+            logger.warning(
+                "record set aside",
+                extra={"action": "set_aside", "place": str(refusal.record.place), "error": str(refusal.error)},
+            )
+
+
+def _dead_letter(refusal: Refusal, attempts: int, now: datetime) -> DeadLetter:
+    return DeadLetter(
+        record=refusal.record,
+        error_class=type(refusal.error).__name__,
+        error=str(refusal.error),
+        attempts=attempts,
+        set_aside_at=now,
+    )

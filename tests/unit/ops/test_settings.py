@@ -1,0 +1,78 @@
+"""Settings: what is read, what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ops.settings import PREFIX, load_settings, variable_names
+from schemas.errors import SettingsError
+from schemas.record import Place
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_env_example_lists_every_variable() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert {line.split("=")[0] for line in lines if line.startswith(PREFIX)} == set(variable_names())
+
+
+def test_env_example_is_a_valid_env_file_with_the_defaults(tmp_path: Path) -> None:
+    defaults = load_settings()
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    assert load_settings() == defaults
+
+
+def test_environment_wins_over_env_file_which_wins_over_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".lockstep").mkdir()
+    (tmp_path / ".lockstep/stack.env").write_text("LOCKSTEP_QDRANT_URL=http://stack\nLOCKSTEP_KAFKA_BROKERS=stack:1\n")
+    (tmp_path / ".env").write_text("LOCKSTEP_QDRANT_URL=http://file\nLOCKSTEP_CONNECT_URL=http://file\n")
+    monkeypatch.setenv("LOCKSTEP_CONNECT_URL", "http://environment")
+    settings = load_settings()
+    assert settings.kafka.brokers == "stack:1"
+    assert settings.qdrant.url == "http://file"
+    assert settings.connect.url == "http://environment"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOCKSTEP_WORKER_WEB_PORT", "99999"),
+        ("LOCKSTEP_WORKER_NAME", "two words"),
+        ("LOCKSTEP_WORKER_BATCH_RECORDS", "many"),
+        ("LOCKSTEP_LOG_FORMAT", "xml"),
+        ("LOCKSTEP_SET_ASIDE", "somewhere"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_QDRANT_ULR", "http://typo")
+    with pytest.raises(SettingsError, match="unknown setting LOCKSTEP_QDRANT_ULR"):
+        load_settings()
+
+
+def test_places_to_set_aside_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SET_ASIDE", "a.b[2]@7,a.b[0]@9")
+    assert load_settings().set_aside_places == {
+        Place(topic="a.b", partition=2, offset=7),
+        Place(topic="a.b", partition=0, offset=9),
+    }
+
+
+def test_secrets_do_not_show() -> None:
+    assert "change-me" not in repr(load_settings())
