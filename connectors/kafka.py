@@ -137,6 +137,20 @@ class KafkaAdmin:
             high = await self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return {number: Watermarks(low=low[number], high=high[number]) for number in sorted(low)}
 
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        """The next offset that the group reads, by partition; a partition without a commit is absent."""
+        with self._errors(f"read offsets of group {group}"):
+            answers = await _results(
+                self._client.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group)], request_timeout=REQUEST_TIMEOUT_SECONDS
+                )
+            )
+        return {
+            partition.partition: partition.offset
+            for partition in answers[group].topic_partitions
+            if partition.topic == topic and partition.offset >= 0
+        }
+
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """Wait until the broker lists its topics and finds the coordinator of a group, which comes last.
 

@@ -155,6 +155,18 @@ class Postgres:
         with source_errors("look up keys"):
             return {row[0] for row in await self._pool.fetch(query, list(article_ids))}
 
+    async def wal_position(self) -> str:
+        """The end of the WAL now, as Postgres writes it: `0/1B5FAC0`."""
+        with source_errors("read the WAL's position"):
+            return str(await self._pool.fetchval("SELECT pg_current_wal_lsn()::text"))
+
+    async def slot_confirmed(self, slot: str, position: str) -> bool | None:
+        """Whether the slot's reader has confirmed everything up to a WAL position; None when there is no such slot."""
+        query = "SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1"
+        with source_errors(f"read replication slot {slot}"):
+            row = await self._pool.fetchrow(query, slot, position)
+        return None if row is None else bool(row[0])
+
     async def copy_products(self, drafts: Iterable[ProductDraft]) -> int:
         """COPY new rows in batches of 10,000, each its own transaction; gives their number.
 

@@ -44,7 +44,7 @@ _cells = itemgetter(*COLUMNS)
 # Debezium writes BigDecimal.toString(), so a zero of scale 8 comes as "0E-8". The lengths keep a price within what a
 # double in the payload can hold.
 _DECIMAL = re.compile(r"-?[0-9]{1,200}(?:\.[0-9]+)?(?:E[+-]?[0-9]{1,2})?")
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64 = re.compile(r"(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _NOT_FINITE = {
     "nan": "NaN",
     "infinity": "infinite",

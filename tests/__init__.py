@@ -1,0 +1,6 @@
+"""Tests: unit, contract, integration, e2e."""
+
+import os
+
+# onnxruntime sends telemetry to its maker unless this is set before its first import, and qdrant_client imports it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

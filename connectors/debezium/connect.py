@@ -23,6 +23,8 @@ RUNNING = "RUNNING"
 FAILED = "FAILED"
 
 _POLL_SECONDS = 0.2
+_STALE_SECONDS = 4.0
+"""After a restart Connect may show the failure of the life before for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,9 @@ class ConnectClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        # Connect answers 415 to a POST without a body unless it is said to be JSON.
+        headers = {"Content-Type": "application/json"}
+        self._session = aiohttp.ClientSession(timeout=self._timeout, headers=headers)
         return self
 
     async def __aexit__(
@@ -111,21 +115,32 @@ class ConnectClient:
         status, _ = await self._request("DELETE", f"/connectors/{quote(name)}", missing_is_fine=True)
         return status != HTTPStatus.NOT_FOUND
 
-    async def wait_until_running(self, name: str, timeout_seconds: float = 60.0) -> ConnectorStatus:
-        """Wait until the connector and its tasks run.
+    async def wait_until_running(
+        self, name: str, timeout_seconds: float = 60.0, *, settle_seconds: float = 1.5
+    ) -> ConnectorStatus:
+        """Wait until the connector and its tasks run, and have done so for `settle_seconds`.
+
+        Debezium reports RUNNING before it looks at publication and slot, and fails a moment later.
 
         Raises:
             BrokerError: A task failed (the message has the reason, the hint what to do), or time is up.
         """
+        loop = asyncio.get_running_loop()
         status: ConnectorStatus | None = None
+        since = loop.time()
+        lives = 0
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not (status and status.running):
-                    status = await self.status(name)
-                    if status and status.failed:
+                while not (status and status.running and loop.time() - since >= settle_seconds):
+                    if status and status.failed and (lives > 1 or loop.time() - since >= _STALE_SECONDS):
                         raise _failed(status)
                     await asyncio.sleep(_POLL_SECONDS)
+                    before, status = status, await self.status(name)
+                    if status != before:
+                        since, lives = loop.time(), lives + 1
         except TimeoutError as error:
+            if status and status.failed:
+                raise _failed(status) from error
             seen = _states(status) if status else "unknown to Connect"
             raise BrokerError(
                 f"connector {name} does not run after {timeout_seconds:g} s: {seen}",

@@ -45,9 +45,9 @@ def reconcile(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 async def _reconcile(settings: Settings) -> ReconcileReport:
-    from ops.catch_up import Progress
+    from ops.catch_up import Pipeline
     from ops.reconcile import reconcile as compare
     from ops.stores import open_rows, open_store
 
-    async with open_store(settings) as store, open_rows(settings) as rows, Progress.open(settings) as progress:
-        return await compare(rows, store, settle=progress.settle)
+    async with open_store(settings) as store, open_rows(settings) as rows, Pipeline.open(settings) as pipeline:
+        return await compare(rows, store, settle=pipeline.settle)

@@ -1,1 +1,1 @@
-"""The stack without Docker: one module a service, one that starts and stops them; nothing else imports from here."""
+"""The stack without Docker: one module a service, and one that starts and stops them."""

@@ -29,12 +29,27 @@ def client(url: str) -> Iterator[QdrantClient]:
 
 
 @pytest.fixture
-def name(client: QdrantClient) -> Iterator[str]:
-    """An empty collection, shaped as Lockstep's are."""
+def fresh(client: QdrantClient) -> Iterator[str]:
+    """A new collection, shaped as Lockstep's are."""
     name = f"test-{uuid4().hex}"
     create(client, name)
     yield name
     client.delete_collection(name)
+
+
+@pytest.fixture(scope="module")
+def shared(client: QdrantClient) -> Iterator[str]:
+    name = f"test-{uuid4().hex}"
+    create(client, name)
+    yield name
+    client.delete_collection(name)
+
+
+@pytest.fixture
+def name(client: QdrantClient, shared: str) -> str:
+    """A collection without points: emptied, which is quicker than made anew."""
+    client.delete(shared, models.FilterSelector(filter=models.Filter()))
+    return shared
 
 
 def create(client: QdrantClient, name: str, **settings: Any) -> None:
@@ -110,11 +125,13 @@ class TestCollections:
         assert not client.collection_exists(name)
         assert not client.delete_collection(name)
 
-    def test_info_tells_vectors_points_and_indexes(self, client: QdrantClient, name: str) -> None:
-        client.upsert(name, [point(1), point(2)])
-        client.create_payload_index(name, "color", models.PayloadSchemaType.KEYWORD)
-        client.create_payload_index(name, "number", models.IntegerIndexParams(type="integer", lookup=False, range=True))
-        info = client.get_collection(name)
+    def test_info_tells_vectors_points_and_indexes(self, client: QdrantClient, fresh: str) -> None:
+        client.upsert(fresh, [point(1), point(2)])
+        client.create_payload_index(fresh, "color", models.PayloadSchemaType.KEYWORD)
+        client.create_payload_index(
+            fresh, "number", models.IntegerIndexParams(type="integer", lookup=False, range=True)
+        )
+        info = client.get_collection(fresh)
         assert info.status == models.CollectionStatus.GREEN
         assert info.points_count == 2
         assert info.config.params.vectors["dense"].size == DIMENSIONS
@@ -122,8 +139,8 @@ class TestCollections:
         assert info.payload_schema["color"].data_type == models.PayloadSchemaType.KEYWORD
         assert info.payload_schema["number"].params.lookup is False
         assert info.payload_schema["number"].points == 2
-        client.delete_payload_index(name, "color")
-        assert list(client.get_collection(name).payload_schema) == ["number"]
+        client.delete_payload_index(fresh, "color")
+        assert list(client.get_collection(fresh).payload_schema) == ["number"]
 
     def test_metadata_makes_the_round_trip_and_is_merged_by_an_update(self, client: QdrantClient) -> None:
         name = f"test-{uuid4().hex}"
@@ -134,9 +151,9 @@ class TestCollections:
         assert client.get_collection(name).config.metadata == {"recipe": recipe, "covered": 2**50}
         client.delete_collection(name)
 
-    def test_existing_collection_is_not_created_again(self, client: QdrantClient, name: str) -> None:
-        with refused(409, f"Collection `{name}` already exists!"):
-            create(client, name)
+    def test_existing_collection_is_not_created_again(self, client: QdrantClient, fresh: str) -> None:
+        with refused(409, f"Collection `{fresh}` already exists!"):
+            create(client, fresh)
 
     def test_missing_collection_is_named_in_a_404(self, client: QdrantClient) -> None:
         for call in (
@@ -156,37 +173,39 @@ class TestCollections:
 
 
 class TestAliases:
-    def test_reads_and_writes_go_through_an_alias(self, client: QdrantClient, name: str) -> None:
+    def test_reads_and_writes_go_through_an_alias(self, client: QdrantClient, fresh: str) -> None:
         alias = f"alias-{uuid4().hex}"
-        move(client, alias, name)
+        move(client, alias, fresh)
         client.upsert(alias, [point(1)])
         assert client.count(alias).count == 1
         assert client.get_collection(alias).points_count == 1
         assert client.collection_exists(alias)
-        assert [a.alias_name for a in client.get_collection_aliases(name).aliases] == [alias]
+        assert [a.alias_name for a in client.get_collection_aliases(fresh).aliases] == [alias]
 
-    def test_one_create_alias_moves_an_existing_alias(self, client: QdrantClient, name: str) -> None:
+    def test_one_create_alias_moves_an_existing_alias(self, client: QdrantClient, fresh: str) -> None:
         alias, old = f"alias-{uuid4().hex}", f"test-{uuid4().hex}"
         create(client, old)
         move(client, alias, old)
-        move(client, alias, name)
-        assert {a.alias_name: a.collection_name for a in client.get_aliases().aliases}[alias] == name
+        move(client, alias, fresh)
+        assert {a.alias_name: a.collection_name for a in client.get_aliases().aliases}[alias] == fresh
         client.delete_collection(old)
         assert client.collection_exists(alias)
 
-    def test_alias_is_renamed_and_deleted(self, client: QdrantClient, name: str) -> None:
+    def test_alias_is_renamed_and_deleted(self, client: QdrantClient, fresh: str) -> None:
         old, new = f"alias-{uuid4().hex}", f"alias-{uuid4().hex}"
-        move(client, old, name)
+        move(client, old, fresh)
         client.update_collection_aliases(
             [models.RenameAliasOperation(rename_alias=models.RenameAlias(old_alias_name=old, new_alias_name=new))]
         )
-        assert [a.alias_name for a in client.get_collection_aliases(name).aliases] == [new]
+        assert [a.alias_name for a in client.get_collection_aliases(fresh).aliases] == [new]
         client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=new))])
-        assert client.get_collection_aliases(name).aliases == []
+        assert client.get_collection_aliases(fresh).aliases == []
 
-    def test_alias_takes_neither_a_collections_name_nor_a_missing_target(self, client: QdrantClient, name: str) -> None:
+    def test_alias_takes_neither_a_collections_name_nor_a_missing_target(
+        self, client: QdrantClient, fresh: str
+    ) -> None:
         with refused(409, "already exists"):
-            move(client, name, name)
+            move(client, fresh, fresh)
         with refused(404, "Collection `missing` doesn.*t exist!"):
             move(client, "any", "missing")
 
@@ -199,10 +218,10 @@ class TestAliases:
         assert alias not in [a.alias_name for a in client.get_aliases().aliases]
 
     @endpoint_only
-    def test_actions_are_carried_out_all_or_none(self, client: QdrantClient, name: str) -> None:
+    def test_actions_are_carried_out_all_or_none(self, client: QdrantClient, fresh: str) -> None:
         alias = f"alias-{uuid4().hex}"
         with refused(404):
-            client.update_collection_aliases([creation(alias, name), creation("other", "missing")])
+            client.update_collection_aliases([creation(alias, fresh), creation("other", "missing")])
         assert alias not in [a.alias_name for a in client.get_aliases().aliases]
 
 
@@ -370,7 +389,7 @@ class TestRefusals:
             client.upsert(name, [point(1), stranger])
         assert client.count(name).count == 0
 
-    @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999", b"null", b'"1"'])
+    @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999", b"1e39", b"null", b'"1"'])
     def test_what_is_no_number_refuses_the_whole_upsert(
         self, url: str, client: QdrantClient, name: str, number: bytes
     ) -> None:
@@ -384,7 +403,7 @@ class TestRefusals:
             headers={"content-type": "application/json"},
         )
         assert answer.status_code == 400
-        assert answer.json()["status"]["error"].startswith("Format error in JSON body")
+        assert answer.json()["status"]["error"]
         assert client.count(name).count == 0
 
     @pytest.mark.parametrize(

@@ -179,3 +179,12 @@ def test_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert process.returncode == 3
     assert complaint.startswith(f"Error: cannot serve {tmp_path} on 127.0.0.1:{port}: ")
     assert complaint.count("\n") == 1
+
+
+def test_damaged_catalog_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "catalog.json").write_text('{"collections":')
+    process = launch(tmp_path, free_port())
+    _, complaint = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert complaint.startswith(f"Error: cannot read the catalog {tmp_path / 'catalog.json'}: ")
+    assert complaint.count("\n") == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ops.devstack.qdrant_endpoint.lean_models import skip_the_client
+from schemas.errors import StackError
 
 EXIT_CANNOT_RUN = 3
 _SHUTDOWN_SECONDS = 0.5
@@ -34,6 +35,8 @@ def main() -> int:
             asyncio.run(_serve(options.data, options.host, options.port))
     except Timeout:
         return _cannot_run(f"{options.data} is in use by another Qdrant endpoint")
+    except StackError as error:
+        return _cannot_run(str(error))
     except OSError as error:
         return _cannot_run(f"cannot serve {options.data} on {options.host}:{options.port}: {error.strerror or error}")
     return 0
@@ -43,7 +46,7 @@ async def _serve(data: Path, host: str, port: int) -> None:
     stopping = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopping.set)
-    # Only here, so that a taken directory is said before the engine is loaded.
+    # Imported here: the models only after the client is out of their way, the rest once the data is ours.
     skip_the_client()
     from aiohttp import web
 

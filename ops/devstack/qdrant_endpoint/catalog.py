@@ -4,10 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qdrant_client.http import models
 
 from ops.devstack.qdrant_endpoint.refusals import already_exists, collection_not_found, not_found, wrong_input
+from schemas.errors import StackError
 
 
 class CollectionEntry(BaseModel):
@@ -90,8 +91,13 @@ def _check_alias_name(catalog: Catalog, alias: str) -> None:
 
 
 def read_catalog(path: Path) -> Catalog:
-    """The catalog of a data directory; empty where none was ever written. Raises pydantic's `ValidationError`."""
-    return Catalog.model_validate_json(path.read_bytes()) if path.exists() else Catalog()
+    """The catalog of a data directory; empty where none was ever written. Raises `StackError` for a damaged one."""
+    if not path.exists():
+        return Catalog()
+    try:
+        return Catalog.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StackError(f"cannot read the catalog {path}: {error.errors()[0]['msg']}") from error
 
 
 def write_catalog(path: Path, catalog: Catalog) -> None:

@@ -20,6 +20,7 @@ from ops.devstack.qdrant_endpoint.catalog import (
 from ops.devstack.qdrant_endpoint.collection import Collection
 from ops.devstack.qdrant_endpoint.refusals import Refusal, collection_not_found, wrong_input
 from ops.devstack.qdrant_endpoint.schema import collection_config, index_schema, updated_config
+from schemas.errors import StackError
 
 _CATALOG_FILE = "catalog.json"
 _COLLECTIONS_FOLDER = "collections"
@@ -36,17 +37,14 @@ class Store:
     """
 
     def __init__(self, data: Path) -> None:
-        """Open a data directory, or begin one. Raises `OSError`, `Refusal` or `ValueError` if it cannot be read."""
+        """Open a data directory, or begin one. Raises `OSError`, or `StackError` for data that makes no sense."""
         self._catalog_file = data / _CATALOG_FILE
         self._folder = data / _COLLECTIONS_FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._changes = Lock()
         self.catalog = read_catalog(self._catalog_file)
         self._remove_leftovers()
-        self._open = {
-            name: Collection.load(name, entry, self._folder / entry.folder)
-            for name, entry in self.catalog.collections.items()
-        }
+        self._open = {name: self._load(name, entry) for name, entry in self.catalog.collections.items()}
 
     def collection(self, name: str) -> Collection:
         """The collection that a name or an alias means now. Raises a 404 `Refusal`."""
@@ -119,6 +117,12 @@ class Store:
         """Flush and close everything."""
         for collection in self._open.values():
             collection.close()
+
+    def _load(self, name: str, entry: CollectionEntry) -> Collection:
+        try:
+            return Collection.load(name, entry, self._folder / entry.folder)
+        except Refusal as error:
+            raise StackError(f"cannot open collection {name} in {self._folder / entry.folder}: {error}") from error
 
     def _save(self, catalog: Catalog) -> None:
         write_catalog(self._catalog_file, catalog)
