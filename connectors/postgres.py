@@ -1,12 +1,12 @@
 """The catalogue in Postgres: rows read one by one, in pages or by key, and rows written in bulk."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import asyncpg
 
@@ -96,7 +96,7 @@ class Postgres:
                 max_size=max_connections,
                 timeout=10.0,
                 command_timeout=timeout_seconds,
-                init=_read_times_as_microseconds,
+                init=read_times_as_microseconds,
             )
         return cls(pool)
 
@@ -116,7 +116,7 @@ class Postgres:
         """The row now, or None when there is none."""
         with source_errors(f"read row {article_id!r}"):
             row = await self._pool.fetchrow(f"{_SELECT} WHERE article_id = $1", article_id)
-        return None if row is None else _product(row)
+        return None if row is None else product_from(row)
 
     async def fetch_rows(
         self, article_ids: Sequence[str], unreadable: list[UnreadableRowError] | None = None
@@ -143,6 +143,11 @@ class Postgres:
             if len(rows) < limit:
                 return
             after = rows[-1]["article_id"]
+
+    async def execute(self, statement: str, *values: object) -> None:
+        """Run one statement of the caller's own in its own transaction."""
+        with source_errors("run a statement"):
+            await self._pool.execute(statement, *values)
 
     async def count(self) -> int:
         """How many rows there are now, counted one by one."""
@@ -175,7 +180,7 @@ class Postgres:
         copied = 0
         remaining = iter(drafts)
         while batch := [astuple(draft) for draft in islice(remaining, COPY_BATCH_ROWS)]:
-            with source_errors("copy rows into products"):
+            with source_errors("copy rows into products", hint="load rows that may exist with `lockstep demo load`"):
                 await self._pool.copy_records_to_table(
                     "products", schema_name="public", columns=DRAFT_COLUMNS, records=batch
                 )
@@ -223,7 +228,8 @@ _UPSERT = f"""
 """
 
 
-async def _read_times_as_microseconds(connection: asyncpg.Connection) -> None:
+async def read_times_as_microseconds(connection: asyncpg.Connection) -> None:
+    """Prepare a connection for `product_from`."""
     # asyncpg's own decoder fails the whole statement on a year beyond 9999 or before Christ, and gives infinity as
     # datetime.max: one such row would hide every row beside it.
     await connection.set_type_codec(
@@ -239,7 +245,7 @@ def _products(rows: Iterable[asyncpg.Record], unreadable: list[UnreadableRowErro
     products = []
     for row in rows:
         try:
-            products.append(_product(row))
+            products.append(product_from(row))
         except UnreadableRowError as error:
             if unreadable is None:
                 raise
@@ -247,7 +253,8 @@ def _products(rows: Iterable[asyncpg.Record], unreadable: list[UnreadableRowErro
     return products
 
 
-def _product(row: asyncpg.Record) -> Product:
+def product_from(row: Mapping[str, Any]) -> Product:
+    """A row of the table as asyncpg gives it, its times in microseconds since 2000. Raises `UnreadableRowError`."""
     values = dict(row)
     article_id = values["article_id"]
     price = values["price"]

@@ -38,18 +38,19 @@ _OUTAGES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 @contextmanager
-def source_errors(operation: str) -> Iterator[None]:
+def source_errors(operation: str, hint: str | None = None) -> Iterator[None]:
     """Raise `SourceError: cannot <operation>: <reason>` for whatever Postgres or the way to it raises.
 
-    Transient when the connection is the trouble, an outage when every row would fail alike, permanent otherwise.
+    Transient when the connection is the trouble, an outage when every row would fail alike, permanent otherwise; the
+    `hint` is for the last, the others have their own.
     """
     try:
         yield
     except (*_PASSING, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-        raise _translate(operation, error) from error
+        raise _translate(operation, error, hint) from error
 
 
-def _translate(operation: str, error: Exception) -> SourceError:
+def _translate(operation: str, error: Exception, permanent_hint: str | None) -> SourceError:
     message = f"cannot {operation}: {_reason(error)}"
     for outage, hint in _OUTAGES:
         if isinstance(error, outage):
@@ -57,7 +58,7 @@ def _translate(operation: str, error: Exception) -> SourceError:
     if isinstance(error, _PASSING):
         unreachable = isinstance(error, OSError | TimeoutError | asyncpg.PostgresConnectionError)
         return SourceError(message, kind=ErrorKind.TRANSIENT, hint=UNREACHABLE_HINT if unreachable else None)
-    return SourceError(message, kind=ErrorKind.PERMANENT)
+    return SourceError(message, kind=ErrorKind.PERMANENT, hint=permanent_hint)
 
 
 def _reason(error: Exception) -> str:

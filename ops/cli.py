@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import typer
 
-from ops.commands import collections, connector, reconcile, search, topics, worker
+from ops.commands import collections, connector, demo, reconcile, search, stack, topics, worker
 from ops.terminal import err, print_error
 from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (worker, search, reconcile, topics, connector, collections):
+for group in (stack, worker, search, reconcile, topics, connector, collections, demo):
     group.register(app)
 
 

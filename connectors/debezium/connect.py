@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from connectors.debezium.failures import failure_hint, failure_reason
 from schemas.errors import BrokerError, ErrorKind
@@ -22,9 +22,7 @@ UNREACHABLE_HINT = "start the stack with `lockstep up`, or set LOCKSTEP_CONNECT_
 RUNNING = "RUNNING"
 FAILED = "FAILED"
 
-_POLL_SECONDS = 0.2
-_STALE_SECONDS = 4.0
-"""After a restart Connect may show the failure of the life before for so long."""
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,31 +94,36 @@ class ConnectClient:
 
     async def apply(self, name: str, config: dict[str, str]) -> bool:
         """Create the connector or change its configuration; whether it is new. Repeating it changes nothing."""
-        status, _ = await self._request("PUT", f"/connectors/{quote(name)}/config", config)
+        status, _ = await self._request(f"apply connector {name}", "PUT", f"/{quote(name)}/config", config)
         logger.info("connector applied", extra={"action": "connector_applied", "connector": name})
         return status == HTTPStatus.CREATED
 
     async def status(self, name: str) -> ConnectorStatus | None:
         """How it runs, or None when Connect does not know it (yet)."""
-        status, body = await self._request("GET", f"/connectors/{quote(name)}/status", missing_is_fine=True)
+        status, body = await self._request(
+            f"see connector {name}", "GET", f"/{quote(name)}/status", missing_is_fine=True
+        )
         return None if status == HTTPStatus.NOT_FOUND else _status(body)
 
     async def restart(self, name: str, *, only_failed: bool = False) -> None:
         """Restart connector and tasks; it returns once Connect has accepted, before they run."""
         flag = str(only_failed).lower()
-        await self._request("POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed={flag}")
+        path = f"/{quote(name)}/restart?includeTasks=true&onlyFailed={flag}"
+        await self._request(f"restart connector {name}", "POST", path)
 
     async def remove(self, name: str) -> bool:
         """Take it away; False when there was none. Slot, publication, topics and Connect's offsets stay behind."""
-        status, _ = await self._request("DELETE", f"/connectors/{quote(name)}", missing_is_fine=True)
+        status, _ = await self._request(f"remove connector {name}", "DELETE", f"/{quote(name)}", missing_is_fine=True)
         return status != HTTPStatus.NOT_FOUND
 
     async def wait_until_running(
-        self, name: str, timeout_seconds: float = 60.0, *, settle_seconds: float = 1.5
+        self, name: str, timeout_seconds: float = 60.0, *, settle_seconds: float = 1.5, stale_seconds: float = 4.0
     ) -> ConnectorStatus:
         """Wait until the connector and its tasks run, and have done so for `settle_seconds`.
 
-        Debezium reports RUNNING before it looks at publication and slot, and fails a moment later.
+        Debezium reports RUNNING before it looks at publication and slot, and fails a moment later. And after a restart
+        Connect goes on showing the failure of the life before: it counts once it has stood for `stale_seconds`, or at
+        once when another state was seen before it.
 
         Raises:
             BrokerError: A task failed (the message has the reason, the hint what to do), or time is up.
@@ -132,7 +135,7 @@ class ConnectClient:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while not (status and status.running and loop.time() - since >= settle_seconds):
-                    if status and status.failed and (lives > 1 or loop.time() - since >= _STALE_SECONDS):
+                    if status and status.failed and (lives > 1 or loop.time() - since >= stale_seconds):
                         raise _failed(status)
                     await asyncio.sleep(_POLL_SECONDS)
                     before, status = status, await self.status(name)
@@ -149,17 +152,22 @@ class ConnectClient:
         return status
 
     async def _request(
-        self, method: str, path: str, body: dict[str, str] | None = None, *, missing_is_fine: bool = False
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        body: dict[str, str] | None = None,
+        *,
+        missing_is_fine: bool = False,
     ) -> tuple[int, Any]:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_RebalancingError),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_random_exponential(multiplier=0.2, max=5.0),
             stop=stop_after_delay(self._patience_seconds),
             reraise=True,
         )
-        operation = f"{method} {self._url}{path.partition('?')[0]}"
         try:
-            return await retrying(self._send, method, path, body, operation, missing_is_fine)
+            return await retrying(self._send, operation, method, path, body, missing_is_fine)
         except _RebalancingError as error:
             raise BrokerError(f"cannot {operation}: Connect is rebalancing") from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -167,11 +175,11 @@ class ConnectClient:
             raise BrokerError(f"cannot reach Kafka Connect at {self._url}: {reason}", hint=UNREACHABLE_HINT) from error
 
     async def _send(
-        self, method: str, path: str, body: dict[str, str] | None, operation: str, missing_is_fine: bool
+        self, operation: str, method: str, path: str, body: dict[str, str] | None, missing_is_fine: bool
     ) -> tuple[int, Any]:
         if self._session is None:
             raise RuntimeError("use ConnectClient with `async with`")
-        async with self._session.request(method, self._url + path, json=body) as response:
+        async with self._session.request(method, f"{self._url}/connectors{path}", json=body) as response:
             content = await response.read()
             if response.status == HTTPStatus.CONFLICT:
                 raise _RebalancingError
@@ -203,7 +211,7 @@ def _refused(operation: str, status: int, content: bytes) -> BrokerError:
     told = [line for line in lines if not line.startswith(("Connector configuration is invalid", "You can also find"))]
     kind = ErrorKind.TRANSIENT if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ErrorKind.OUTAGE
     reason = "; ".join(told or lines)[:500] or "no reason given"
-    return BrokerError(f"cannot {operation}: {status}: {reason}", kind=kind, hint=failure_hint(message))
+    return BrokerError(f"cannot {operation}: {reason} (HTTP {status})", kind=kind, hint=failure_hint(message))
 
 
 def _failed(status: ConnectorStatus) -> BrokerError:

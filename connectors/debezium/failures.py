@@ -6,7 +6,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"no longer available on the server|replication slot .* does not exist|slot .* (is )?invalidated|"
         r"can no longer (get|access)",
-        "the replication slot is lost: remove and apply the connector, then reconcile for rows deleted meanwhile",
+        "`lockstep connector restart`, then `lockstep reconcile`: the slot is lost, and with it deletes since then",
     ),
     (r"publication", "apply connectors/debezium/roles.sql, then `lockstep connector restart`"),
     (
@@ -23,11 +23,11 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"all replication slots are in use|max_replication_slots", "raise max_replication_slots, or drop an unused slot"),
     (
         r"replication slot .* is active",
-        "another connector uses the slot: stop it, then `lockstep connector restart`",
+        "stop the other connector that uses the slot, then `lockstep connector restart`",
     ),
     (
         r"connection .*refused|connection attempt failed|unknownhost|connect timed out",
-        "Connect cannot reach Postgres: check LOCKSTEP_CONNECT_POSTGRES_HOST and LOCKSTEP_CONNECT_POSTGRES_PORT",
+        "set LOCKSTEP_CONNECT_POSTGRES_HOST and LOCKSTEP_CONNECT_POSTGRES_PORT to where Connect reaches Postgres",
     ),
     (r"recordtoolarge|larger than .*max\.request\.size", "raise max.message.bytes with `lockstep topics apply`"),
     (r"unknown_topic_or_partition|not present in metadata", "run `lockstep topics apply`"),

@@ -149,8 +149,8 @@ def remove(
         return
     out.print(f"connector {CONNECTOR_NAME} {'removed' if removed else 'was not there'}")
     out.print(
-        f"What stays: the replication slot {SLOT_NAME}, the topic {PRODUCT_CHANGES} and Connect's offsets,\n"
-        "so that `lockstep connector apply` goes on where capture stopped.\n"
+        f"Its slot {SLOT_NAME}, topic {PRODUCT_CHANGES}\n"
+        "and Connect's offsets stay: `lockstep connector apply` goes on where it stopped.\n"
         "The slot keeps WAL on the database's disk. If capture is to end for good:\n"
         f"  SELECT pg_drop_replication_slot('{SLOT_NAME}');"
     )
@@ -160,7 +160,7 @@ def _report(status: ConnectorStatus | None, json: bool) -> None:
     if json:
         print_json({"connector": None} if status is None else asdict(status) | {"running": status.running})
     elif status is None:
-        out.print(f"connector {CONNECTOR_NAME} is not there; create it with `lockstep connector apply`")
+        out.print(f"connector {CONNECTOR_NAME} is not there; create it with `lockstep connector apply`", soft_wrap=True)
     else:
         _print_status(status)
     if status is None or not status.running:

@@ -3,11 +3,12 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -47,34 +48,32 @@ def read_catalogue(path: Path, columns: ColumnMap) -> Iterator[Accepted | Refuse
         SettingsError: The file cannot be read, or a CSV's header lacks a column that is required or mapped.
     """
     try:
-        with path.open("rb") as stored:
-            # Only bytes as stored tell how far we are: a gzip file does not say how long its content is.
-            content = _uncompressed(stored)
-            with closing(content):
-                read = _json_rows if _is_json(path, content) else _csv_rows
-                for line, row in read(content, columns):
-                    if isinstance(row, RowError):
-                        yield Refused(line=line, reason=str(row))
-                        continue
-                    try:
-                        yield Accepted(line=line, draft=draft_from(row, columns), bytes_read=stored.tell())
-                    except RowError as error:
-                        yield Refused(line=line, reason=str(error))
-    except (OSError, EOFError) as error:
+        # Only bytes as stored tell how far we are: a gzip file does not say how long its content is.
+        with path.open("rb") as stored, closing(_uncompressed(stored)) as content:
+            read = _json_rows if _is_json(path, content) else _csv_rows
+            for line, row in read(content, columns):
+                if isinstance(row, RowError):
+                    yield Refused(line=line, reason=str(row))
+                    continue
+                try:
+                    yield Accepted(line=line, draft=draft_from(row, columns), bytes_read=stored.tell())
+                except RowError as error:
+                    yield Refused(line=line, reason=str(error))
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(
             f"cannot read {path}: {reason}", hint="give a CSV or JSON-lines file, .gz or not"
         ) from error
 
 
-def _uncompressed(stored: BinaryIO) -> io.BufferedReader:
-    magic = stored.read(2)
-    stored.seek(0)
-    raw = gzip.GzipFile(fileobj=stored) if magic == _GZIP_MAGIC else stored
-    return io.BufferedReader(raw, 1 << 16)  # type: ignore[arg-type]  # both are readable and raw enough
+Content = io.BufferedReader | gzip.GzipFile
 
 
-def _is_json(path: Path, content: io.BufferedReader) -> bool:
+def _uncompressed(stored: io.BufferedReader) -> Content:
+    return gzip.GzipFile(fileobj=stored) if stored.peek(2).startswith(_GZIP_MAGIC) else stored
+
+
+def _is_json(path: Path, content: Content) -> bool:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if suffixes and suffixes[-1] in (".csv", *_JSON_SUFFIXES):
         return suffixes[-1] != ".csv"
@@ -84,7 +83,7 @@ def _is_json(path: Path, content: io.BufferedReader) -> bool:
 Row = tuple[int, Mapping[str, Any] | RowError]
 
 
-def _json_rows(content: io.BufferedReader, columns: ColumnMap) -> Iterator[Row]:
+def _json_rows(content: Content, columns: ColumnMap) -> Iterator[Row]:
     for line, text in enumerate(content, start=1):
         if not text.strip():
             continue
@@ -96,29 +95,27 @@ def _json_rows(content: io.BufferedReader, columns: ColumnMap) -> Iterator[Row]:
         yield line, row if isinstance(row, dict) else RowError(f"no JSON object but a {type(row).__name__}")
 
 
-def _csv_rows(content: io.BufferedReader, columns: ColumnMap) -> Iterator[Row]:
+def _csv_rows(content: Content, columns: ColumnMap) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_BYTES)
     # Invalid bytes become surrogates, so that only their own row is refused.
-    text = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text)
-    header = next(reader, None)
-    if not header:
-        return
-    if lacking := columns.lacking(header):
-        raise SettingsError(
-            f"no field for {', '.join(lacking)}: the file has {', '.join(header)}",
-            hint=f"name it with --map {lacking[0]}=FIELD",
-        )
-    while True:
-        line = reader.line_num + 1
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            yield line, RowError(f"not CSV: {error}")
-            continue
-        if values is None:
-            return
-        if values and len(values) != len(header):
-            yield line, RowError(f"{len(values)} fields, the header has {len(header)}")
-        elif values:
-            yield line, dict(zip(header, values, strict=True))
+    with io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(text)
+        header = next(reader, [])
+        if header and (lacking := columns.lacking(header)):
+            raise SettingsError(
+                f"no field for {', '.join(lacking)}: the file has {', '.join(header)[:200]}",
+                hint=f"name it with --map {lacking[0]}=FIELD",
+            )
+        while True:
+            line = reader.line_num + 1
+            try:
+                values = next(reader, None)
+            except csv.Error as error:
+                yield line, RowError(f"not CSV: {error}")
+                continue
+            if values is None:
+                return
+            if values and len(values) != len(header):
+                yield line, RowError(f"{len(values)} fields, the header has {len(header)}")
+            elif values:
+                yield line, dict(zip(header, values, strict=True))

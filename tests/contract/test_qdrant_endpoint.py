@@ -574,6 +574,11 @@ class TestQueries:
         assert sorted(numbers(found[3:])) == [3, 7, 11]
         assert found[3].score == pytest.approx(0.8)
 
+    def test_filter_of_a_query_comes_before_its_limit(self, client: QdrantClient, shop: str) -> None:
+        green = matches("color", "Green")
+        found = client.query_points(shop, [0.0, 1.0, 0.0, 0.0], using="dense", query_filter=green, limit=3).points
+        assert sorted(numbers(found)) == [3, 7, 11]
+
     def test_sparse_query_prefers_the_rarer_word(self, client: QdrantClient, shop: str) -> None:
         words = models.SparseVector(indices=[7, 1000], values=[1.0, 1.0])
         assert numbers(client.query_points(shop, words, using="bm25", limit=1).points) == [7]
@@ -586,7 +591,7 @@ class TestQueries:
         found = client.query_points(
             shop,
             prefetch=[
-                models.Prefetch(query=[1.0, 0.0, 0.0, 0.0], using="dense", filter=red, limit=3),
+                models.Prefetch(query=[0.0, 1.0, 0.0, 0.0], using="dense", filter=red, limit=3),
                 models.Prefetch(
                     query=models.SparseVector(indices=[8], values=[1.0]), using="bm25", filter=red, limit=3
                 ),

@@ -132,6 +132,11 @@ def test_acknowledged_writes_survive_sigkill_in_the_middle_of_writes(endpoint: E
 
 
 def test_restart_keeps_points_aliases_metadata_and_indexes(endpoint: Endpoint, client: QdrantClient) -> None:
+    client.create_payload_index(COLLECTION, "color", models.PayloadSchemaType.KEYWORD)
+    client.create_payload_index(COLLECTION, "gone", models.PayloadSchemaType.KEYWORD)
+    client.delete_payload_index(COLLECTION, "gone")
+    client.update_collection(COLLECTION, metadata={"recipe": {"model": "m"}})
+    client.upsert(COLLECTION, [models.PointStruct(id=1, vector={"dense": [1.0, 0.0]}, payload={"color": "Red"})])
     client.update_collection_aliases(
         [
             models.CreateAliasOperation(
@@ -139,11 +144,6 @@ def test_restart_keeps_points_aliases_metadata_and_indexes(endpoint: Endpoint, c
             )
         ]
     )
-    client.create_payload_index(COLLECTION, "color", models.PayloadSchemaType.KEYWORD)
-    client.create_payload_index(COLLECTION, "gone", models.PayloadSchemaType.KEYWORD)
-    client.delete_payload_index(COLLECTION, "gone")
-    client.update_collection(COLLECTION, metadata={"recipe": {"model": "m"}})
-    client.upsert("products", [models.PointStruct(id=1, vector={"dense": [1.0, 0.0]}, payload={"color": "Red"})])
     (endpoint.data / "collections" / "half-created").mkdir()
 
     for end in (endpoint.kill, endpoint.stop):

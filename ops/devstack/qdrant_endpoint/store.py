@@ -107,11 +107,12 @@ class Store:
 
     def flush(self) -> None:
         """Flush each collection that was written to; one that cannot is logged and tried again next time."""
-        for collection in list(self._open.values()):
-            try:
-                collection.flush()
-            except Refusal:
-                logger.exception("collection not flushed", extra={"where": collection.name})
+        with self._changes:  # none is created or deleted in between
+            for collection in self._open.values():
+                try:
+                    collection.flush()
+                except Refusal:
+                    logger.exception("collection not flushed", extra={"where": collection.name})
 
     def close(self) -> None:
         """Flush and close everything."""

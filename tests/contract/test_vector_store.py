@@ -1,0 +1,231 @@
+"""What the indexer relies on: the same tests for the fake, the endpoint, and a real server when one is named."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from connectors.qdrant import QdrantStore, open_client
+from schemas.document import Deletion, Document, Provenance, StoredPoint, Vectors
+from schemas.errors import ErrorKind, VectorStoreError
+from schemas.product import Product, row_hash
+from schemas.recipe import Recipe
+from schemas.search import Filters, SearchMode, SearchQuery
+from streams.ports import VectorStore
+from tests.contract.qdrant_server import qdrant_url
+from tests.fakes.vector_store import InMemoryVectorStore
+
+RECIPE = Recipe(dimensions=4)
+
+
+def document(key: str = "A1", version: int = 10, name: str = "Strap top", price: str = "19.99") -> Document:
+    row = Product(id=1, article_id=key, name=name, color="Black", price=Decimal(price))
+    return Document(
+        row=row,
+        vectors=Vectors(dense=[1.0, 0.0, 0.0, float(len(name))], sparse_indices=[len(name)], sparse_values=[1.0]),
+        provenance=Provenance(
+            version=version,
+            lsn=7,
+            operation="u",
+            source_time="2026-11-20T10:00:00.000000Z",
+            recipe=RECIPE.recipe_id,
+            embedding_fingerprint=RECIPE.fingerprint(RECIPE.render(row)),
+            row_hash=row_hash(row.to_bytes()),
+            indexed_at="2026-11-20T10:00:01.000000Z",
+            source=f"t[0]@{version}",
+        ),
+    )
+
+
+def stored(document: Document) -> StoredPoint:
+    p = document.provenance
+    return StoredPoint(
+        version=p.version, recipe=p.recipe, embedding_fingerprint=p.embedding_fingerprint, row_hash=p.row_hash
+    )
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with qdrant_url(tmp_path_factory.mktemp("qdrant")) as address:
+        yield address
+
+
+@pytest.fixture
+async def real(url: str) -> AsyncIterator[QdrantStore]:
+    alias = f"test-{uuid4().hex[:8]}"
+    async with open_client(url, api_key=None, timeout_seconds=10) as client:
+        store = QdrantStore(client, alias=alias)
+        await store.create_collection(f"{alias}-1", RECIPE)
+        await store.point_alias(f"{alias}-1")
+        yield store
+        await client.delete_collection(f"{alias}-1")
+
+
+@pytest.fixture(params=["fake", "real"])
+def store(request: pytest.FixtureRequest) -> VectorStore:
+    if request.param == "fake":
+        return InMemoryVectorStore()
+    found: QdrantStore = request.getfixturevalue("real")
+    return found
+
+
+async def points(store: VectorStore, *keys: str) -> dict[str, StoredPoint]:
+    return dict(await store.stored_points((await store.live_collection()).name, keys or ["A1"]))
+
+
+async def upsert(store: VectorStore, *documents: Document) -> None:
+    await store.upsert((await store.live_collection()).name, documents)
+
+
+async def overwrite(store: VectorStore, *documents: Document) -> None:
+    await store.overwrite_payloads((await store.live_collection()).name, documents)
+
+
+async def delete(store: VectorStore, *deletions: Deletion) -> None:
+    await store.delete((await store.live_collection()).name, deletions)
+
+
+async def test_missing_point_is_inserted(store: VectorStore) -> None:
+    await upsert(store, document())
+    assert await points(store, "A1", "A2") == {"A1": stored(document())}
+
+
+@pytest.mark.parametrize(("version", "wins"), [(9, False), (10, True), (11, True)], ids=["older", "equal", "newer"])
+async def test_older_upsert_does_not_overwrite_a_newer_point(store: VectorStore, version: int, wins: bool) -> None:
+    await upsert(store, document(version=10))
+    other = document(version=version, name="Tank top")
+    await upsert(store, other)
+    assert await points(store) == {"A1": stored(other if wins else document(version=10))}
+
+
+async def test_each_point_of_a_batch_is_judged_by_its_own_version(store: VectorStore) -> None:
+    await upsert(store, document("A1", 10), document("A2", 10), document("A3", 10))
+    changed = [document("A1", 9, "new"), document("A2", 11, "new"), document("A3", 10, "new"), document("A4", 1, "new")]
+    await upsert(store, *changed)
+    assert await points(store, "A1", "A2", "A3", "A4") == {
+        "A1": stored(document("A1", 10)),
+        "A2": stored(changed[1]),
+        "A3": stored(changed[2]),
+        "A4": stored(changed[3]),
+    }
+
+
+async def test_largest_versions_are_told_apart(store: VectorStore) -> None:
+    last = (1 << 50) - 1
+    await upsert(store, document(version=last))
+    await upsert(store, document(version=last - 1, name="older"))
+    assert await points(store) == {"A1": stored(document(version=last))}
+    await upsert(store, document(version=last, name="equal"))
+    assert await points(store) == {"A1": stored(document(version=last, name="equal"))}
+
+
+async def test_payload_is_replaced_and_the_vector_stays(store: VectorStore) -> None:
+    await upsert(store, document(version=10))
+    cheaper = document(version=11, price="9.99")
+    await overwrite(store, cheaper)
+    assert await points(store) == {"A1": stored(cheaper)}
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(document(version=9, price="9.99"), id="older"),
+        pytest.param(document(version=11, name="another text"), id="vector of another text"),
+        pytest.param(document("A2", version=11), id="missing"),
+    ],
+)
+async def test_payload_that_does_not_belong_is_left_out_silently(store: VectorStore, late: Document) -> None:
+    await upsert(store, document(version=10))
+    await overwrite(store, late)
+    assert await points(store, "A1", "A2") == {"A1": stored(document(version=10))}
+
+
+@pytest.mark.parametrize(("version", "gone"), [(9, False), (10, True), (11, True)], ids=["older", "equal", "newer"])
+async def test_older_delete_does_not_remove_a_newer_point(store: VectorStore, version: int, gone: bool) -> None:
+    await upsert(store, document("A1", 10), document("A2", 10))
+    await delete(store, Deletion(key="A1", version=version))
+    assert ("A1" not in await points(store, "A1", "A2")) is gone
+    assert "A2" in await points(store, "A2")
+
+
+async def test_removing_what_is_missing_is_no_error(store: VectorStore) -> None:
+    await delete(store, Deletion(key="A1", version=10))
+    assert await points(store) == {}
+
+
+async def test_an_older_upsert_after_a_delete_comes_back() -> None:
+    """Why the table remembers deletes: the condition protects what exists only."""
+    store = InMemoryVectorStore()
+    await upsert(store, document(version=10))
+    await delete(store, Deletion(key="A1", version=11))
+    await upsert(store, document(version=10))
+    assert await points(store) == {"A1": stored(document(version=10))}
+
+
+async def test_probe_leaves_nothing_behind(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    await real.probe(live.name)
+    assert await real.count(live.name) == 0
+
+
+async def test_recipe_comes_back_from_the_collection(real: QdrantStore) -> None:
+    assert (await real.live_collection()).recipe == RECIPE
+
+
+async def test_missing_alias_is_an_outage_with_the_command_that_mends_it(url: str) -> None:
+    async with open_client(url, api_key=None, timeout_seconds=10) as client:
+        with pytest.raises(VectorStoreError, match="alias nowhere does not exist") as caught:
+            await QdrantStore(client, alias="nowhere").live_collection()
+    assert caught.value.kind is ErrorKind.OUTAGE
+    assert caught.value.hint == "lockstep collections create"
+
+
+async def test_dropped_collection_is_an_outage(real: QdrantStore) -> None:
+    with pytest.raises(VectorStoreError) as caught:
+        await real.upsert("gone", [document()])
+    assert caught.value.kind is ErrorKind.OUTAGE
+
+
+async def test_wrong_dimension_is_permanent_and_nothing_is_applied(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    good = document("A1")
+    assert good.vectors is not None
+    bad = replace(document("A2"), vectors=replace(good.vectors, dense=[1.0]))
+    with pytest.raises(VectorStoreError) as caught:
+        await real.upsert(live.name, [good, bad])
+    assert caught.value.kind is ErrorKind.PERMANENT
+    assert await points(real, "A1", "A2") == {}
+
+
+async def test_unreachable_qdrant_is_transient() -> None:
+    async with open_client("http://127.0.0.1:9", api_key=None, timeout_seconds=1) as client:
+        with pytest.raises(VectorStoreError) as caught:
+            await QdrantStore(client, alias="products").live_collection()
+    assert caught.value.kind is ErrorKind.TRANSIENT
+
+
+async def test_search_fuses_both_halves_and_filters(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    await real.upsert(live.name, [document("A1", name="one"), document("A2", name="three", price="50")])
+    vectors = Vectors(dense=[1.0, 0.0, 0.0, 3.0], sparse_indices=[5], sparse_values=[1.0])
+
+    async def found(mode: SearchMode, **filters: object) -> list[str]:
+        query = SearchQuery(text="x", mode=mode, filters=Filters.model_validate(filters))
+        return [hit.article_id for hit in await real.search(live.name, query, vectors)]
+
+    assert await found(SearchMode.SEMANTIC) == ["A1", "A2"]
+    assert await found(SearchMode.KEYWORD) == ["A2"]
+    assert sorted(await found(SearchMode.HYBRID)) == ["A1", "A2"]
+    assert await found(SearchMode.HYBRID, price_max=20) == ["A1"]
+    assert await found(SearchMode.HYBRID, color="White") == []
+
+
+async def test_search_goes_on_after_its_offset(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    await real.upsert(live.name, [document(f"A{n}", name="x" * (n + 1)) for n in range(6)])
+    vectors = Vectors(dense=[1.0, 0.0, 0.0, 1.0], sparse_indices=[3], sparse_values=[1.0])
+    whole = await real.search(live.name, SearchQuery(text="x", mode=SearchMode.SEMANTIC), vectors)
+    rest = await real.search(live.name, SearchQuery(text="x", mode=SearchMode.SEMANTIC, offset=2), vectors)
+    assert [hit.article_id for hit in rest] == [hit.article_id for hit in whole[2:]]
