@@ -1,10 +1,9 @@
 """Waits until the pipeline has applied what Postgres had committed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
-
-from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
 
 from connectors.debezium.config import SLOT_NAME
 from connectors.kafka import KafkaAdmin
@@ -77,10 +76,10 @@ class Pipeline:
 
 
 async def _within_patience(check: Callable[[], Awaitable[bool]]) -> bool:
-    retrying = AsyncRetrying(
-        retry=retry_if_result(lambda done: not done),
-        wait=wait_fixed(LOOK_EVERY_SECONDS),
-        stop=stop_after_delay(PATIENCE_SECONDS),
-        retry_error_callback=lambda _: False,
-    )
-    return await retrying(check)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await check():
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+    except TimeoutError:
+        return False
+    return True

@@ -2,12 +2,11 @@
 
 import asyncio
 import sys
-from enum import IntEnum
 
 import typer
 
 from ops.commands import collections, connector, demo, reconcile, search, stack, topics, worker
-from ops.terminal import err, print_error
+from ops.terminal import ExitCode, err, print_error
 from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
 
 app = typer.Typer(
@@ -20,18 +19,6 @@ app = typer.Typer(
 
 for group in (stack, worker, search, reconcile, topics, connector, collections, demo):
     group.register(app)
-
-
-class ExitCode(IntEnum):
-    """What a command tells its caller."""
-
-    DONE = 0
-    FOUND_WRONG = 1
-    """It ran, and found something wrong: drift, an unhealthy part."""
-    USAGE = 2
-    UNREACHABLE = 3
-    """A part that it needs cannot be reached or started."""
-    INTERRUPTED = 130
 
 
 def exit_code(error: LockstepError) -> ExitCode:

@@ -1,12 +1,26 @@
 """What a person sees: results on stdout, everything else on stderr, 80 columns wide."""
 
 import sys
+from enum import IntEnum
 from typing import Any
 
 import orjson
 from rich.console import Console
 
 from schemas.errors import LockstepError
+
+
+class ExitCode(IntEnum):
+    """What a command tells its caller."""
+
+    DONE = 0
+    FOUND_WRONG = 1
+    """It ran, and found something wrong: drift, an unhealthy part."""
+    USAGE = 2
+    UNREACHABLE = 3
+    """A part that it needs cannot be reached or started."""
+    INTERRUPTED = 130
+
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

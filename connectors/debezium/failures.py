@@ -35,7 +35,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 # Connect and Debezium wrap the cause in sentences that say nothing.
 _WRAPPERS = re.compile(
-    r"exiting worksourcetask|exiting workersourcetask|an exception occurred in the change event producer|"
+    r"exiting workersourcetask|an exception occurred in the change event producer|"
     r"tolerance exceeded|unrecoverable exception|error while trying to|error configuring an instance",
     re.IGNORECASE,
 )
@@ -57,7 +57,9 @@ def failure_reason(trace: str) -> str:
 
 def failure_hint(trace: str) -> str | None:
     """What to do about a known cause, else None."""
+    # A method's name in a frame says where it failed, not why.
+    sentences = "\n".join(line for line in trace.splitlines() if not line.lstrip().startswith("at "))
     for pattern, hint in _HINTS:
-        if re.search(pattern, trace, re.IGNORECASE):
+        if re.search(pattern, sentences, re.IGNORECASE):
             return hint
     return None

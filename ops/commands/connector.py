@@ -13,11 +13,9 @@ from connectors.debezium.config import CONNECTOR_NAME, SLOT_NAME, connector_conf
 from connectors.debezium.connect import ConnectClient, ConnectorStatus
 from connectors.debezium.failures import failure_hint, failure_reason
 from ops.settings import Settings, load_settings
-from ops.terminal import out, print_json
+from ops.terminal import ExitCode, out, print_json
 from schemas.errors import SettingsError
 from streams.topics import PRODUCT_CHANGES
-
-FOUND_WRONG = 1
 
 commands = typer.Typer(name="connector", help="Set up capture: Debezium on Kafka Connect.", no_args_is_help=True)
 
@@ -164,7 +162,7 @@ def _report(status: ConnectorStatus | None, json: bool) -> None:
     else:
         _print_status(status)
     if status is None or not status.running:
-        raise typer.Exit(FOUND_WRONG)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 def _print_status(status: ConnectorStatus) -> None:

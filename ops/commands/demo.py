@@ -19,10 +19,8 @@ from ops.demo.catalogue_row import ColumnMap
 from ops.demo.loader import LoadReport, NoSink, load
 from ops.demo.progress import progress
 from ops.settings import load_settings
-from ops.terminal import err, out, print_json
+from ops.terminal import ExitCode, err, out, print_json
 from schemas.product import price_text
-
-FOUND_WRONG = 1
 
 commands = typer.Typer(name="demo", help="Try Lockstep on a catalogue.", no_args_is_help=True)
 
@@ -74,7 +72,7 @@ def load_file(
     else:
         _print_report(report, dry_run)
     if report.refused:
-        raise typer.Exit(FOUND_WRONG)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 @commands.command()

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ops.reconcile import ReconcileReport
 from ops.settings import Settings, load_settings
-from ops.terminal import out, print_json
+from ops.terminal import ExitCode, out, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def reconcile(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         out.print(table)
         out.print(f"{'in sync' if report.in_sync else 'NOT in sync'}, compared in {report.seconds} s")
     if not report.in_sync:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 async def _reconcile(settings: Settings) -> ReconcileReport:

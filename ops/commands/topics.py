@@ -11,10 +11,9 @@ from rich.table import Table
 from connectors.kafka import KafkaAdmin
 from connectors.topic_plan import PartitionsDiffer, TopicChange, TopicState, plan_topics
 from ops.settings import Settings, load_settings
-from ops.terminal import err, out, print_json
+from ops.terminal import ExitCode, err, out, print_json
 from streams.topics import DECLARATIONS, TopicDeclaration
 
-FOUND_WRONG = 1
 PATIENCE_SECONDS = 5.0
 """How long a command waits for a broker that does not answer; `lockstep up` has its own patience."""
 
@@ -59,7 +58,7 @@ def apply(
             (err if isinstance(change, PartitionsDiffer) else out).print(str(change), soft_wrap=True, markup=False)
         out.print(_summary(changes, dry_run))
     if any(isinstance(change, PartitionsDiffer) for change in changes):
-        raise typer.Exit(FOUND_WRONG)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 @commands.command("list")
@@ -74,7 +73,7 @@ def list_topics(json: Annotated[bool, typer.Option("--json", help="Print everyth
     else:
         _print_reports(reports)
     if any(report.state != "ok" for report in reports):
-        raise typer.Exit(FOUND_WRONG)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 async def _apply(settings: Settings, dry_run: bool) -> list[TopicChange]:

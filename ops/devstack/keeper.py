@@ -97,7 +97,8 @@ async def keep(stack: Stack, *, say: Say, on_ready: Callable[[tuple[str, ...]], 
             starting.cancel()
             await asyncio.wait({telling, starting})
             say("stopping")
-            say(f"stopped {', '.join(await stack.stop()) or 'nothing'}")
+            await stack.stop()
+            say("stopped")
 
 
 async def detach(home: StackHome, arguments: Sequence[str], say: Say) -> int:

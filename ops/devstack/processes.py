@@ -67,11 +67,11 @@ class ServerProcess:
         return process.pid if process else None
 
     def how_it_ended(self) -> str:
-        """Its exit code or signal, if it was our child, and its last words."""
+        """Its exit code and last words, or its signal; where its log is, if it was not our child."""
         code = self._child.poll() if self._child else None
-        if code is not None and code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return self.last_words() if code is None else f"exit code {code}: {self.last_words()}"
+        if code is None:
+            return f"see {self.log_file}"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}: {self.last_words()}"
 
     def start(self, launch: Launch) -> None:
         """Start it; it runs on when we end.

@@ -12,6 +12,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
+from connectors.kafka import KafkaAdmin
 from ops.devstack.artifacts import Artifacts, Fetch, Progress, cache_directory, read_lock
 from ops.devstack.connect import PASSWORD_VARIABLE, Connect
 from ops.devstack.home import StackHome
@@ -30,6 +31,7 @@ SERVICES = ("kafka", "connect", "postgres", "qdrant")
 # Connect before Postgres, which would wait for it; the broker last, because everybody talks to it.
 _STOP_ORDER = (("connect", "qdrant"), ("postgres",), ("kafka",))
 _KILL_SECONDS = 20.0
+_GIVEN_SECONDS = 10.0
 
 Say = Callable[[str], None]
 
@@ -158,11 +160,13 @@ class Stack:
     async def start_servers(self) -> tuple[str, ...]:
         """The first third of `start`: the servers, nothing in them."""
         self.home.make()
-        self._debezium_password()  # says at once when it is missing
+        await self._check_what_is_given()
         with self._starting():
             stopped = [self._server(name) for name in self._services if not self.is_running(name)]
-            for server in stopped:
-                server.service.choose_ports()
+            # The workers' too: a port that a person set, and that is taken, is said before anything starts.
+            for name in self.names:
+                if not self.is_running(name):
+                    self._server(name).service.choose_ports()
             if {"kafka", "connect"} & {server.name for server in stopped}:
                 self._fetched = await self._fetch()
             await self._start_all(stopped)
@@ -182,8 +186,6 @@ class Stack:
         """The last third."""
         with self._starting():
             stopped = [self._server(name) for name in self._workers if not self.is_running(name)]
-            for server in stopped:
-                server.service.choose_ports()
             await self._start_all(stopped)
         return tuple(server.name for server in stopped)
 
@@ -227,6 +229,13 @@ class Stack:
             return self._servers[name]
         except KeyError as error:
             raise StackError(f"no service {name}", hint=f"one of {', '.join(self._servers)}") from error
+
+    async def _check_what_is_given(self) -> None:
+        """Say at once what would otherwise end Connect half a minute later."""
+        self._debezium_password()
+        if "connect" in self._services and "kafka" not in self._services:
+            async with KafkaAdmin(self._given.kafka.brokers) as admin:
+                await admin.wait_until_ready(_GIVEN_SECONDS)
 
     async def _start_all(self, servers: Collection[Server]) -> None:
         try:

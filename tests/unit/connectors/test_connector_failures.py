@@ -24,6 +24,18 @@ TRACES = {
         "ERROR: permission denied for table products",
         "owner",
     ),
+    "a cause under a cause": (
+        "io.debezium.DebeziumException: Creation of replication slot failed\nCaused by: org.postgresql.util."
+        "PSQLException: ERROR: all replication slots are in use\n",
+        "ERROR: all replication slots are in use",
+        "max_replication_slots",
+    ),
+    "a frame that names another cause": (
+        'org.postgresql.util.PSQLException: FATAL: database "shop" does not exist\n'
+        "\tat io.debezium.connector.postgresql.X.initPublication(X.java:1)\n",
+        'FATAL: database "shop" does not exist',
+        "LOCKSTEP_POSTGRES_DSN",
+    ),
     "a cause without words": (
         "java.lang.IllegalStateException: no slot\nCaused by: java.lang.NullPointerException\n",
         "no slot",
