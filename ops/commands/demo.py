@@ -22,12 +22,26 @@ from ops.settings import load_settings
 from ops.terminal import ExitCode, err, out, print_json
 from schemas.product import price_text
 
-commands = typer.Typer(name="demo", help="Try Lockstep on a catalogue.", no_args_is_help=True)
+commands = typer.Typer(name="demo", help="See Lockstep at work, or fill the catalogue to try it yourself.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to `lockstep`."""
     app.add_typer(commands)
+
+
+@commands.callback(invoke_without_command=True)
+def demo(context: typer.Context) -> None:
+    """Start everything, load a catalogue, search it, change it, kill a worker, compare both stores, stop everything.
+
+    The figures go to demo-report.json in LOCKSTEP_HOME. Exit code 1 if anything was not as it should be.
+
+    Example: lockstep demo
+    """
+    if context.invoked_subcommand is None:
+        from ops.commands.demo_story import tell
+
+        tell(load_settings())
 
 
 @commands.command("load")

@@ -12,13 +12,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from ops.settings import Settings, load_settings, stack_env_file
-from ops.terminal import err, out
+from ops.terminal import ExitCode, err, out
 from schemas.errors import StackError
 
 if TYPE_CHECKING:
     from ops.devstack.stack import Stack
-
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +37,7 @@ def up(
 
     Example: lockstep up --detach --workers 2
     """
-    with _stack_installed():
+    with stack_installed():
         from ops.devstack.keeper import KeeperFiles, keep
 
     stack = _stack(load_settings(), workers)
@@ -54,7 +52,7 @@ def up(
             out.print("Ctrl-C stops everything.")
 
         if not asyncio.run(keep(stack, say=_say, on_ready=show)):
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 def down(
@@ -64,7 +62,7 @@ def down(
 
     Example: lockstep down --wipe
     """
-    with _stack_installed():
+    with stack_installed():
         from ops.devstack.keeper import dismiss
 
     stack = _stack(load_settings(), 0)
@@ -116,6 +114,7 @@ async def _join(stack: "Stack", pid: int) -> None:
     started = await stack.start_servers()
     if started:
         await stack.prepare()
+        await stack.start_capture()
     _print_addresses(stack, started)
     missing = [name for name in stack.names if not stack.is_running(name)]
     if missing:
@@ -134,16 +133,17 @@ async def _detach(stack: "Stack", workers: int) -> None:
 
 
 def _stack(settings: Settings, workers: int) -> "Stack":
-    with _stack_installed():
+    with stack_installed():
         from ops.devstack.stack import SERVICES, Stack
         from ops.devstack.stack_env import given_services
 
     services = [service for service in SERVICES if service not in given_services()]
-    return Stack(settings, settings.home, services=services, workers=workers, say=_say, progress=_fetch_progress)
+    return Stack(settings, settings.home, services=services, workers=workers, say=_say, progress=fetch_progress)
 
 
 @contextmanager
-def _stack_installed() -> Iterator[None]:
+def stack_installed() -> Iterator[None]:
+    """Around an import of `ops.devstack`: says what to install when its packages are missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -157,7 +157,8 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _fetch_progress(missing_bytes: int) -> Iterator[Callable[[int], None]]:
+def fetch_progress(missing_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show how far the Java archives are fetched; gives a function that takes the bytes as they come."""
     if not err.is_terminal:
         _say(f"fetching {missing_bytes / 1e6:.0f} MB of Java archives, once")
         yield lambda count: None

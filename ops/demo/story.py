@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,9 +20,11 @@ from ops.demo.probes import SearchProbe, WorkerStats
 from ops.demo.progress import progress
 from ops.demo.raw_embedding import raw_documents_per_second
 from ops.demo.report import DemoReport
+from ops.devstack.keeper import keep_worker
 from ops.devstack.stack import Stack
 from ops.reconcile import reconcile
 from ops.settings import Settings
+from ops.stores import open_embedders, open_rows, open_store
 from schemas.product import Product
 from schemas.search import Filters, Hit, SearchQuery
 from streams.topics import PRODUCT_CHANGES
@@ -199,9 +202,57 @@ class Story:
         return self.probe.live.recipe.render(row)
 
     def _done(self, what: str, seconds: float) -> None:
-        self.out.print(f"[green]✓[/green] {what:<64}{seconds:>7.1f} s")
+        _done(self.out, what, seconds)
 
     def _expect(self, true: bool, problem: str) -> None:
         if not true:
             self.report.problems.append(problem)
             self.out.print(f"[red]✗[/red] {problem}")
+
+
+def _done(out: Console, what: str, seconds: float) -> None:
+    out.print(f"[green]✓[/green] {what:<66}{seconds:>7.1f} s")
+
+
+async def run_demo(
+    settings: Settings, out: Console, say: Callable[[str], None], fetching: Callable[[int], Any]
+) -> DemoReport:
+    """Start a stack of its own, tell the story on it, and stop everything, whatever happens.
+
+    A stack that an earlier run left behind is ended and wiped first.
+    """
+    stack = Stack(settings, settings.home / "demo", workers=1, say=say, progress=fetching)
+    report = DemoReport()
+    await stack.stop()
+    stack.wipe()
+    try:
+        started = time.monotonic()
+        await stack.start_servers()
+        await stack.prepare()
+        await stack.start_workers()
+        _done(out, "Kafka, Connect, Postgres, Qdrant and a worker run", time.monotonic() - started)
+        keeping = asyncio.create_task(keep_worker(stack, WORKER, say))
+        try:
+            async with (
+                open_store(stack.settings) as store,
+                open_rows(stack.settings) as rows,
+                Pipeline.open(stack.settings) as pipeline,
+            ):
+                live = await store.live_collection()
+                embedder = await open_embedders(stack.settings).for_recipe(live.recipe)
+                await Story(
+                    stack=stack,
+                    settings=stack.settings,
+                    rows=rows,
+                    probe=SearchProbe(store, live, embedder),
+                    stats=WorkerStats(stack.address(WORKER)),
+                    pipeline=pipeline,
+                    out=out,
+                    report=report,
+                ).tell()
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+    finally:
+        await stack.stop()
+    return report

@@ -104,16 +104,28 @@ def read_lock(path: Path = LOCK_FILE) -> tuple[Artifact, ...]:
 
 
 class Fetch:
-    """One fetch of everything in the lock. Blocks: run it in a thread, and `stop` it from another."""
+    """One fetch of everything in the lock. Blocks: run it in a thread, and `stop` it from another.
 
-    def __init__(self, cache: Path, artifacts: tuple[Artifact, ...], progress: Progress | None = None) -> None:
+    `repositories` are names and addresses; None is Maven's own public one.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        artifacts: tuple[Artifact, ...],
+        progress: Progress | None = None,
+        repositories: dict[str, str] | None = None,
+    ) -> None:
         self._cache = cache
         self._artifacts = artifacts
         self._show = progress or (lambda missing_bytes: nullcontext(_ignore))
         self._stopped = threading.Event()
         self._on_bytes: OnBytes = _ignore
         self._context = MavenContext(
-            repo_cache=cache, timeout=TIMEOUT_SECONDS, resolver=PythonResolver(progress_callback=self._progress)
+            repo_cache=cache,
+            remote_repos=repositories,
+            timeout=TIMEOUT_SECONDS,
+            resolver=PythonResolver(progress_callback=self._progress),
         )
 
     def stop(self) -> None:

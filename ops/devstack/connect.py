@@ -124,4 +124,6 @@ def _unpack(packed: Path, plugins: Path) -> None:
     shutil.rmtree(plugins, ignore_errors=True)
     plugins.mkdir()
     with tarfile.open(packed) as archive:
-        archive.extractall(plugins, filter="data")
+        # Python before 3.11.4 has no filters; what is unpacked here is known by its hash.
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        archive.extractall(plugins)

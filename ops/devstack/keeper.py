@@ -155,7 +155,7 @@ async def dismiss(home: StackHome) -> bool:
 
 
 async def _watch(stack: Stack, until: asyncio.Task[bool], say: Say) -> None:
-    workers = [asyncio.create_task(_keep_worker(stack, name, say)) for name in stack.names if name not in SERVICES]
+    workers = [asyncio.create_task(keep_worker(stack, name, say)) for name in stack.names if name not in SERVICES]
     servers = [asyncio.create_task(_tell_of_end(stack, name, say)) for name in stack.names if name in SERVICES]
     tasks = {until, *workers, *servers}
     try:
@@ -169,7 +169,7 @@ async def _watch(stack: Stack, until: asyncio.Task[bool], say: Say) -> None:
         await asyncio.wait(tasks)
 
 
-async def _keep_worker(stack: Stack, name: str, say: Say) -> None:
+async def keep_worker(stack: Stack, name: str, say: Say) -> None:
     """Start a worker again whenever it ends, at once at first, then after longer and longer waits."""
     wait_seconds = _FIRST_WAIT_SECONDS
     started = time.monotonic()

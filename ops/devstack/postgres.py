@@ -31,7 +31,8 @@ _OPTIONS = {
     "shared_buffers": "32MB",
     # Trial data: a power cut may cost it, a killed process does not.
     "fsync": "off",
-    "synchronous_commit": "off",
+    # Without it a commit reaches Debezium only when the WAL writer wakes up, and a SIGKILL loses the last of them.
+    "synchronous_commit": "on",
     "full_page_writes": "off",
     "wal_sender_timeout": "10s",
     "jit": "off",

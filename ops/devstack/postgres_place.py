@@ -112,7 +112,12 @@ class PostgresPlace:
             shutil.copytree(package.with_name(f"{_PACKAGE}.libs"), draft / f"{_PACKAGE}.libs", symlinks=True)
             for path in (draft, draft / _PACKAGE):
                 path.chmod(0o755)
-            draft.rename(copy)
+            try:
+                draft.rename(copy)
+            except OSError:
+                self.remove(draft)  # another stack was faster
+                if not copy.exists():
+                    raise
         return copy / _PACKAGE / programs
 
     def _may_enter(self, directory: Path) -> bool:

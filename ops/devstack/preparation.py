@@ -1,4 +1,4 @@
-"""What running servers need before a worker can work: database, roles, topics, collection, connector."""
+"""What running servers need before a worker can work: database, roles, topics, collection; then the connector."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ CONNECTOR_SECONDS = 90.0
 
 
 async def prepare(settings: Settings, *, admin_dsn: str | None, database: str, passwords: Passwords) -> None:
-    """Bring all parts into the shape that the worker expects. Safe to repeat.
+    """Bring database, topics and collection into the shape that the worker expects. Safe to repeat.
 
     `admin_dsn` is a superuser's, in the server's own database; None leaves the database as it is, which is right for
     one that is not ours.
@@ -29,8 +29,15 @@ async def prepare(settings: Settings, *, admin_dsn: str | None, database: str, p
     """
     if admin_dsn is not None:
         await _prepare_database(admin_dsn, database, passwords)
-    # Topics before the connector: Debezium would create them with the broker's defaults.
     await asyncio.gather(_prepare_topics(settings), ensure_collection(settings))
+
+
+async def start_capture(settings: Settings) -> None:
+    """Apply the connector and wait until it runs; after `prepare`, since Debezium would create topics by defaults.
+
+    Raises:
+        BrokerError: Connect refuses, cannot be reached, or the connector fails.
+    """
     await apply_connector(settings, CONNECTOR_SECONDS)
 
 

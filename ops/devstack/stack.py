@@ -19,7 +19,7 @@ from ops.devstack.home import StackHome
 from ops.devstack.kafka import Kafka
 from ops.devstack.ports import Ports
 from ops.devstack.postgres import DATABASE, SUPERUSER, Postgres
-from ops.devstack.preparation import prepare
+from ops.devstack.preparation import prepare, start_capture
 from ops.devstack.qdrant import Qdrant
 from ops.devstack.service import Server, Service
 from ops.devstack.stack_env import write_stack_env
@@ -155,10 +155,11 @@ class Stack:
         """
         servers = await self.start_servers()
         await self.prepare()
+        await self.start_capture()
         return servers + await self.start_workers()
 
     async def start_servers(self) -> tuple[str, ...]:
-        """The first third of `start`: the servers, nothing in them."""
+        """The first step of `start`: the servers, nothing in them."""
         self.home.make()
         await self._check_what_is_given()
         with self._starting():
@@ -178,12 +179,17 @@ class Stack:
         return tuple(server.name for server in stopped)
 
     async def prepare(self) -> None:
-        """The second third: database, roles, topics, collection, connector. Safe to repeat."""
-        self._say("preparing database, topics, collection and connector")
+        """The second step: database, roles, topics, collection. Safe to repeat."""
+        self._say("preparing database, topics and collection")
         await prepare(self.settings, admin_dsn=self.admin_dsn, database=DATABASE, passwords=self.home.passwords())
 
+    async def start_capture(self) -> None:
+        """The third: the connector. Rows that are in the table by now come as a snapshot. Safe to repeat."""
+        self._say("starting capture")
+        await start_capture(self.settings)
+
     async def start_workers(self) -> tuple[str, ...]:
-        """The last third."""
+        """The last."""
         with self._starting():
             stopped = [self._server(name) for name in self._workers if not self.is_running(name)]
             await self._start_all(stopped)
