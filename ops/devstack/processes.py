@@ -16,6 +16,7 @@ from schemas.errors import StackError
 # comes as an open descriptor, because the server's user may not be allowed to open it.
 _RECORD_PID = 'echo $$ >&0 && exec "$@" </dev/null'
 _POLL_SECONDS = 0.03
+_KILL_SECONDS = 10.0
 _MAX_LOG_BYTES = 16 * 1024 * 1024
 _TROUBLE = ("FATAL", "ERROR", "Error", "Exception")
 
@@ -80,6 +81,7 @@ class ServerProcess:
             StackError: The program cannot be run, or its files cannot be written.
         """
         owner = launch.owner
+        self._reap()
         try:
             self._rotate_log()
             with self.pid_file.open("wb") as pid_file, self.log_file.open("ab") as log:
@@ -113,9 +115,11 @@ class ServerProcess:
         for number, seconds in signals:
             self._signal([process], number)
             if await self._all_gone(family, seconds):
-                return True
-        self._signal(family, signal.SIGKILL)
-        await self._all_gone(family, 10.0)
+                break
+        else:
+            self._signal(family, signal.SIGKILL)
+            await self._all_gone(family, _KILL_SECONDS)
+        self._reap()
         return True
 
     def last_words(self) -> str:
@@ -164,6 +168,11 @@ class ServerProcess:
         except TimeoutError:
             return False
         return True
+
+    def _reap(self) -> None:
+        """Take note of how a child ended that is known to have ended; a poll may come a moment too early."""
+        if self._child is not None:
+            self._child.wait(_KILL_SECONDS)
 
     def _rotate_log(self) -> None:
         if self.log_file.exists() and self.log_file.stat().st_size > _MAX_LOG_BYTES:
