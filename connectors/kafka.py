@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -73,6 +73,7 @@ class KafkaAdmin:
         # With a logger, the library's lines wait in a queue for poll(), in place of stderr.
         config: dict[str, Any] = {"bootstrap.servers": brokers, "error_cb": _log_error}
         self._client = AdminClient(config, logger=_quiet_logger())
+        self._members: dict[str, Consumer] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,6 +82,8 @@ class KafkaAdmin:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.poll(0)
+        for member in self._members.values():
+            member.close()
 
     async def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
         """Those of the topics that exist, with all their settings."""
@@ -140,16 +143,31 @@ class KafkaAdmin:
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """The next offset that the group reads, by partition; a partition without a commit is absent."""
         with self._errors(f"read offsets of group {group}"):
-            answers = await _results(
-                self._client.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group)], request_timeout=REQUEST_TIMEOUT_SECONDS
-                )
-            )
-        return {
-            partition.partition: partition.offset
-            for partition in answers[group].topic_partitions
-            if partition.topic == topic and partition.offset >= 0
-        }
+            topics = await self._topics([topic])
+            if topic not in topics:
+                return {}
+            partitions = [TopicPartition(topic, partition.id) for partition in topics[topic].partitions]
+            answer = await asyncio.to_thread(self._member_of(group).committed, partitions, REQUEST_TIMEOUT_SECONDS)
+        for partition in answer:
+            if partition.error:
+                raise self._translate(f"read offsets of group {group}", KafkaException(partition.error))
+        return {partition.partition: partition.offset for partition in answer if partition.offset >= 0}
+
+    def _member_of(self, group: str) -> Consumer:
+        """A consumer that never subscribes, and so never joins: it only asks the group's coordinator.
+
+        The admin client's own list_consumer_group_offsets crashes the process when the coordinator answers that it is
+        not ready: librdkafka looks for a group that an admin client does not have.
+        """
+        if group not in self._members:
+            config: dict[str, Any] = {
+                "bootstrap.servers": self._brokers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "error_cb": _log_error,
+            }
+            self._members[group] = Consumer(config, logger=_quiet_logger())
+        return self._members[group]
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """Wait until the broker lists its topics and finds the coordinator of a group, which comes last.
@@ -168,11 +186,7 @@ class KafkaAdmin:
     async def _probe(self) -> None:
         with self._errors("reach a coordinator"):
             await asyncio.to_thread(self._client.list_topics, timeout=2.0)
-            await _results(
-                self._client.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(_PROBE_GROUP)], request_timeout=2.0
-                )
-            )
+            await _results(self._client.describe_consumer_groups([_PROBE_GROUP], request_timeout=2.0))
 
     async def _topics(self, names: list[str]) -> dict[str, Any]:
         futures = self._client.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_SECONDS)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
 from connectors.postgres import Postgres
 from connectors.qdrant import QdrantStore
@@ -89,19 +89,19 @@ class Running:
 
     def publish(self, key: bytes | None, value: bytes | None, partition: int = 0) -> Place:
         """Put a record straight on the source topic; where it stands."""
-        placed: list[Place] = []
+        placed: list[Message] = []
         producer = Producer({"bootstrap.servers": self.stack.settings.kafka.brokers, "message.max.bytes": 8_000_000})
         producer.produce(
             PRODUCT_CHANGES,
             key=key,
             value=value,
             partition=partition,
-            on_delivery=lambda error, message: placed.append(
-                Place(topic=message.topic(), partition=message.partition(), offset=message.offset())
-            ),
+            on_delivery=lambda error, message: placed.append(message),
         )
         producer.flush(20)
-        return placed[0]
+        [message] = placed
+        assert message.error() is None, message.error()
+        return Place(topic=message.topic(), partition=message.partition(), offset=message.offset())
 
     def dead_letters(self) -> dict[str, dict[str, bytes]]:
         """The headers of every dead letter there is now, by the place of its record, with `key` and `value`."""

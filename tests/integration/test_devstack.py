@@ -117,7 +117,7 @@ async def test_stopping_ends_nothing_of_another_stack(own: Stack, tmp_path: Path
     assert own.running() == SERVICES
 
 
-async def test_a_stale_lock_file_of_postgres_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_stale_lock_file_of_postgres_is_no_obstacle(own: Stack, tmp_path: Path) -> None:
     stack = Stack(Settings(_env_file=None), tmp_path / "stack", services=("postgres",), usual_ports=False)
     try:
         await stack.start_servers()
@@ -126,8 +126,8 @@ async def test_a_stale_lock_file_of_postgres_is_no_obstacle(tmp_path: Path) -> N
         await connection.close()
         content = lock.read_text()
         await stack.stop()
-        # A pid that is somebody else's by now: of a container's first process, say.
-        lock.write_text(content.replace(content.split("\n")[0], str(os.getpid()), 1))
+        # The pid is by now that of another program of the same user.
+        lock.write_text(content.replace(content.split("\n")[0], str(own.pid("postgres")), 1))
         assert await stack.start_servers() == ("postgres",)
     finally:
         await stack.stop()
