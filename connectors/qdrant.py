@@ -72,7 +72,7 @@ class QdrantStore:
                 hint="lockstep collections create",
             )
         if name not in self._recipes:
-            with translated("read recipe", name):
+            with reading("read recipe", name):
                 info = await self._client.get_collection(name)
             self._recipes[name] = _recipe_of(name, info.config.metadata)
         return LiveCollection(name=name, recipe=self._recipes[name])
@@ -82,14 +82,14 @@ class QdrantStore:
         return await self._alias_target() is None
 
     async def _alias_target(self) -> str | None:
-        with translated("look up alias", self._alias):
+        with reading("look up alias", self._alias):
             aliases = (await self._client.get_aliases()).aliases
         return next((a.collection_name for a in aliases if a.alias_name == self._alias), None)
 
     async def stored_points(self, collection: str, keys: Sequence[str]) -> Mapping[str, StoredPoint]:
         """Read the provenance of these keys' points in one request."""
         ids = {point_id(key): key for key in keys}
-        with self._reading(collection):
+        with reading("read points of", collection):
             points = await self._client.retrieve(
                 collection, ids=list(ids), with_payload=[PROVENANCE], with_vectors=False
             )
@@ -101,7 +101,7 @@ class QdrantStore:
             models.PointStruct(id=point_id(d.key), vector=_named_vectors(d), payload=d.payload()) for d in documents
         ]
         newer = [_newer(d.key, d.provenance.version) for d in documents]
-        with self._writing(collection):
+        with translated("write points of", collection):
             await self._client.upsert(collection, points=points, update_filter=models.Filter(must_not=newer), wait=True)
 
     async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
@@ -128,7 +128,7 @@ class QdrantStore:
             )
             for d in documents
         ]
-        with self._writing(collection):
+        with translated("write points of", collection):
             await self._client.batch_update_points(collection, update_operations=operations, wait=True)
 
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
@@ -137,14 +137,14 @@ class QdrantStore:
             models.Filter(must=[models.HasIdCondition(has_id=[point_id(d.key)])], must_not=[_above(d.version)])
             for d in deletions
         ]
-        with self._writing(collection):
+        with translated("write points of", collection):
             await self._client.delete(
                 collection, points_selector=models.FilterSelector(filter=models.Filter(should=clauses)), wait=True
             )
 
     async def probe(self, collection: str) -> None:
         """Write a point of no row and remove it."""
-        with self._writing(collection):
+        with translated("write points of", collection):
             info = await self._client.get_collection(collection)
             dimensions = _recipe_of(collection, info.config.metadata).dimensions
             probe = models.PointStruct(
@@ -181,26 +181,26 @@ class QdrantStore:
 
     async def count(self, collection: str) -> int:
         """The exact number of points."""
-        with self._reading(collection):
+        with reading("read points of", collection):
             return (await self._client.count(collection, exact=True)).count
 
     async def payloads(self, collection: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The whole payloads of these keys' points; a missing point is absent."""
         ids = {point_id(key): key for key in keys}
-        with self._reading(collection):
+        with reading("read points of", collection):
             points = await self._client.retrieve(collection, ids=list(ids), with_payload=True, with_vectors=False)
         return {ids[str(point.id)]: point.payload or {} for point in points}
 
     async def search(self, collection: str, query: SearchQuery, vectors: Vectors) -> list[Hit]:
         """The hits of a query from its offset on, best first; `vectors` are the query's, by the collection's recipe."""
-        with translated("search", collection):
+        with reading("search", collection):
             return await search_points(self._client, collection, query, vectors)
 
     async def scroll_keys(self, collection: str, *, page: int = 1000) -> AsyncIterator[list[str | None]]:
         """The `article_id` of every point, by pages in the order of point ids; None for a point without one."""
         offset: Any = None
         while True:
-            with self._reading(collection):
+            with reading("read points of", collection):
                 points, offset = await self._client.scroll(
                     collection, limit=page, offset=offset, with_payload=["article_id"], with_vectors=False
                 )
@@ -208,16 +208,6 @@ class QdrantStore:
                 yield [(point.payload or {}).get("article_id") for point in points]
             if offset is None:
                 return
-
-    @contextmanager
-    def _reading(self, collection: str) -> Iterator[None]:
-        with translated("read points of", collection):
-            yield
-
-    @contextmanager
-    def _writing(self, collection: str) -> Iterator[None]:
-        with translated("write points of", collection):
-            yield
 
 
 def payload_indexes() -> dict[str, models.PayloadSchemaType]:
@@ -239,14 +229,27 @@ def translated(operation: str, subject: str) -> Iterator[None]:
         yield
     except UnexpectedResponse as error:
         raise _refusal(what, error.status_code or 0, error.content) from error
-    except (ResponseHandlingException, QdrantException, OSError) as error:
+    except (ResponseHandlingException, QdrantException, OSError, ValueError, AssertionError) as error:
         cause = error.source if isinstance(error, ResponseHandlingException) else error
-        if isinstance(cause, ValidationError):
+        # The client asserts and parses what it gets: an answer of a proxy looks like this.
+        if isinstance(cause, ValueError | AssertionError):
             raise VectorStoreError(f"{what}: qdrant gave an answer that is not its own") from error
         reason = str(cause) or type(cause).__name__
         raise VectorStoreError(
             f"{what}: {reason[:200]}", hint="check LOCKSTEP_QDRANT_URL, and that Qdrant runs (lockstep up)"
         ) from error
+
+
+@contextmanager
+def reading(operation: str, subject: str) -> Iterator[None]:
+    """As `translated`, for reads: no record is to blame for one, so that a refusal is an outage."""
+    try:
+        with translated(operation, subject):
+            yield
+    except VectorStoreError as error:
+        if error.kind is not ErrorKind.PERMANENT:
+            raise
+        raise VectorStoreError(str(error), kind=ErrorKind.OUTAGE, hint=error.hint) from error
 
 
 def _refusal(what: str, status: int, content: bytes) -> VectorStoreError:
@@ -257,7 +260,7 @@ def _refusal(what: str, status: int, content: bytes) -> VectorStoreError:
             return VectorStoreError(message, kind=ErrorKind.OUTAGE, hint=hint)
         case 404:
             return VectorStoreError(message, kind=ErrorKind.OUTAGE, hint="lockstep collections create")
-        case _ if status == 429 or status >= 500:
+        case _ if status in (408, 425, 429) or status >= 500:
             return VectorStoreError(message)
         case _:
             return VectorStoreError(message, kind=ErrorKind.PERMANENT)

@@ -1,5 +1,7 @@
 """How the program logs: one line a message, fixed text and fields, for people or for machines."""
 
+import io
+import json
 import logging
 import sys
 import time
@@ -15,6 +17,9 @@ REPEAT_AFTER_SECONDS = 10.0
 
 def set_up_logging(level: str, log_format: str) -> None:
     """Send everything to stderr in one format; libraries speak from WARNING on, and do not repeat themselves."""
+    # A log line must not fail on what a record holds, such as a lone surrogate.
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -52,7 +57,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str).decode()
+        try:
+            return orjson.dumps(entry, default=str).decode()
+        except TypeError:  # lone surrogates, integers above 64 bits, keys that are no text
+            return json.dumps(entry, default=str, skipkeys=True)
 
 
 class RepeatFilter(logging.Filter):
@@ -80,4 +88,4 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return orjson.dumps(text).decode() if not text or any(c in text for c in ' "\n=') else text
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n=') else text

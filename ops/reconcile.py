@@ -17,6 +17,8 @@ from schemas.product import Product, row_hash
 
 PAGE = 1000
 EXAMPLES = 20
+LOOKS = 5
+"""How often a row that changes between looks is looked at again, before it is taken to agree."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +58,7 @@ async def reconcile(rows: Postgres, store: QdrantStore, *, settle: Callable[[], 
     """Compare every row with its point and every point with its row.
 
     A difference counts when it is still there after `settle`, which waits until the pipeline has applied what was
-    committed before: a change on its way is not drift.
+    committed before, and the row has not changed meanwhile: a change on its way is not drift.
 
     Raises:
         SourceError: Postgres cannot be read.
@@ -81,17 +83,47 @@ async def _compare_rows(
     unreadable: list[UnreadableRowError] = []
     async for page in rows.pages(limit=PAGE, unreadable=unreadable):
         report.rows += len(page)
-        suspects = [key for keys in await _differing(page, store, live) for key in keys]
-        if suspects:
-            report.second_looks += 1
-            await settle()
-            again = list((await rows.fetch_rows(suspects, unreadable)).values())
-            missing, stale = await _differing(again, store, live)
+        missing, stale = await _differing(page, store, live)
+        if missing or stale:
+            missing, stale = await _look_again(
+                {row.article_id: row for row in page if row.article_id in {*missing, *stale}},
+                rows,
+                store,
+                live,
+                report,
+                settle,
+                unreadable,
+            )
             report.missing.add(missing)
             report.stale.add(stale)
-        report.unreadable.add([error.article_id for error in unreadable])
-        report.rows += len(unreadable)
-        unreadable.clear()
+    report.unreadable.add(sorted({error.article_id for error in unreadable}))
+    report.rows += report.unreadable.count
+
+
+async def _look_again(
+    suspects: dict[str, Product],
+    rows: Postgres,
+    store: QdrantStore,
+    live: LiveCollection,
+    report: ReconcileReport,
+    settle: Callable[[], Awaitable[None]],
+    unreadable: list[UnreadableRowError],
+) -> tuple[list[str], list[str]]:
+    """Those that still differ once the pipeline has caught up; a row that goes on changing is looked at again."""
+    missing: list[str] = []
+    stale: list[str] = []
+    for _ in range(LOOKS):
+        report.second_looks += 1
+        await settle()
+        now = await rows.fetch_rows(list(suspects), unreadable)
+        still_missing, still_stale = await _differing(list(now.values()), store, live)
+        # What differs in a row that stood still between two looks is drift.
+        missing += [key for key in still_missing if now[key] == suspects[key]]
+        stale += [key for key in still_stale if now[key] == suspects[key]]
+        suspects = {key: now[key] for key in (*still_missing, *still_stale) if now[key] != suspects[key]}
+        if not suspects:
+            break
+    return missing, stale
 
 
 async def _differing(page: list[Product], store: QdrantStore, live: LiveCollection) -> tuple[list[str], list[str]]:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import SettingsError
@@ -47,6 +48,21 @@ class PostgresSettings(_Group):
     """`dsn` is the role `lockstep` of roles.sql."""
 
     dsn: SecretStr = SecretStr("postgresql://lockstep:change-me@127.0.0.1:5432/shop")
+
+    @field_validator("dsn")
+    @classmethod
+    def _readable(cls, dsn: SecretStr) -> SecretStr:
+        # Neither the value nor the parser's message may show: both can hold the password.
+        try:
+            parts = urlsplit(dsn.get_secret_value())
+            readable = parts.scheme in ("postgresql", "postgres") and parts.port != 0 and not parts.fragment
+        except ValueError:
+            readable = False
+        if not readable:
+            raise ValueError(
+                "write postgresql://user:password@host:port/database, with / ? # @ in the password as %2F %3F %23 %40"
+            )
+        return dsn
 
 
 class QdrantSettings(_Group):
@@ -113,7 +129,7 @@ class Settings(BaseSettings):
     @property
     def set_aside_places(self) -> frozenset[Place]:
         """`set_aside`, parsed."""
-        return frozenset(Place.parse(text) for text in (self.set_aside or "").split(",") if text)
+        return frozenset(Place.parse(text.strip()) for text in (self.set_aside or "").split(",") if text)
 
 
 def variable_names() -> list[str]:
@@ -144,6 +160,11 @@ def load_settings() -> Settings:
     """
     home = Path(os.environ.get(f"{PREFIX}HOME") or dotenv_values(".env").get(f"{PREFIX}HOME") or DEFAULT_HOME)
     env_files = [path for path in (stack_env_file(home), Path(".env")) if path.is_file()]
+    for path in env_files:
+        if not os.access(path, os.R_OK):
+            raise SettingsError(
+                f"cannot read {path}, which belongs to another user", hint=f"run as that user, or set {PREFIX}HOME"
+            )
     known = set(variable_names())
     given: dict[str, str] = {}
     for path in env_files:

@@ -2,17 +2,20 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
 from streams.lease import Pulse
 from streams.web import STALLED_AFTER_SECONDS
 
-LOOK_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 0.5
+CONTESTED_AFTER_LOSSES = 6
+"""Two live workers of one name take the membership from each other for ever; restarts of others are not that many."""
 
 
 class Watchdog(threading.Thread):
-    """Stops the process when the loop is blocked, or when the first join of the group never completes.
+    """Stops the process when the loop is blocked, the first join never completes, or its name is contested.
 
     Faust stays up without partitions after a fatal error at its first join, and its own timers start only after it.
     """
@@ -32,11 +35,19 @@ class Watchdog(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Look once a second until told to stop."""
+        """Look twice a second until told to stop."""
         started = time.monotonic()
         joined = False
+        losses: deque[float] = deque(maxlen=CONTESTED_AFTER_LOSSES)
+        had_partitions = False
         while not self._ended.wait(LOOK_EVERY_SECONDS):
-            joined = joined or self._partitions() is not None
+            has_partitions = self._partitions() is not None
+            joined = joined or has_partitions
+            if had_partitions and not has_partitions:
+                losses.append(time.monotonic())
+                if len(losses) == CONTESTED_AFTER_LOSSES and losses[-1] - losses[0] < self._join_within:
+                    self._stop_process("partitions come and go: does another worker have this name?")
+            had_partitions = has_partitions
             if not joined and time.monotonic() - started > self._join_within:
                 self._stop_process(f"no partitions were assigned within {self._join_within:.0f} s")
             if joined and (silence := self._pulse.silence_seconds()) > STALLED_AFTER_SECONDS:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
@@ -29,6 +31,7 @@ from streams.web import register_pages
 logger = logging.getLogger(__name__)
 
 BROKER_PATIENCE_SECONDS = 60.0
+STOP_WITHIN_SECONDS = 10.0
 UNKNOWN_ERROR_EXIT_CODE = 70
 """`EX_SOFTWARE`: the supervisor restarts us, and what was not acknowledged comes again."""
 
@@ -42,12 +45,22 @@ def stop_at_once(reason: str) -> NoReturn:
     os._exit(UNKNOWN_ERROR_EXIT_CODE)
 
 
+def _stop_without_the_broker() -> None:
+    """End the process: aiokafka waits for ever for a broker that is gone, and nothing unacknowledged is lost."""
+    logger.warning("worker stops without waiting any longer", extra={"action": "worker_stop_forced"})
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(0)
+
+
 async def run_worker(settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT.
 
     Raises:
+        SettingsError: The web's port is taken, or the data directory cannot be made.
         BrokerError: The broker did not answer for a minute, or lacks a topic.
     """
+    _check_port(settings)
     await _wait_for_topics(settings)
     health = Health()
     counters = Counters()
@@ -100,7 +113,7 @@ async def run_worker(settings: Settings) -> None:
             }
 
         register_pages(app, stats=stats, unready_because=unready_because, silence_seconds=pulse.silence_seconds)
-        await _run(app, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
+        await _run(app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
 
 
 async def _wait_for_topics(settings: Settings) -> None:
@@ -117,6 +130,17 @@ async def _wait_for_topics(settings: Settings) -> None:
                 kind=ErrorKind.OUTAGE,
                 hint="offsets are versions: make the topic anew and raise LOCKSTEP_WORKER_EPOCH",
             )
+
+
+def _check_port(settings: Settings) -> None:
+    host, port = settings.worker.web_host, settings.worker.web_port
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise SettingsError(
+            f"LOCKSTEP_WORKER_WEB_PORT={port} cannot be used on {host}: {error.strerror}",
+            hint="give each worker its own LOCKSTEP_WORKER_WEB_PORT",
+        ) from error
 
 
 def _create_app(settings: Settings) -> faust.App:
@@ -139,11 +163,12 @@ def _create_app(settings: Settings) -> faust.App:
     )
 
 
-async def _run(app: faust.App, watchdog: Watchdog) -> None:
+async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
+    beating = asyncio.create_task(pulse.keep())
     watchdog.start()
     starting = asyncio.create_task(app.start())
     stopping = asyncio.create_task(told_to_stop.wait())
@@ -156,7 +181,11 @@ async def _run(app: faust.App, watchdog: Watchdog) -> None:
     if not told_to_stop.is_set():
         stop_at_once(f"faust crashed: {app.crash_reason!r}")
     watchdog.stop()
+    # A thread, because Faust swallows the cancellation of its own stop and joins threads.
+    patience = threading.Timer(STOP_WITHIN_SECONDS, _stop_without_the_broker)
+    patience.daemon = True
+    patience.start()
     await app.stop()
-    for task in (starting, crash):
+    for task in (starting, crash, beating):
         task.cancel()
     logger.info("worker stopped", extra={"action": "worker_stop"})

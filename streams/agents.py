@@ -15,8 +15,6 @@ from streams.ports import LeaseLostError
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS = 0.25
-
 
 def register_indexer(
     app: faust.App,
@@ -55,23 +53,17 @@ def register_indexer(
 
     @app.agent(topic, name="index_products", concurrency=1)
     async def index_products(stream: Any) -> None:
-        async for events in stream.noack_take(batch_records, within=batch_wait_seconds):
-            try:
+        try:
+            async for events in stream.noack_take(batch_records, within=batch_wait_seconds):
                 await handle(events)
-            except asyncio.CancelledError:
-                if not app.should_stop:
-                    stop("the agent was cancelled outside of a shutdown")
-                raise  # nothing of the batch is acknowledged
-            except BaseException as error:  # the agent's boundary: see the docstring
-                logger.exception("unknown error")
-                stop(f"{type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            if not app.should_stop:
+                stop("the agent was cancelled outside of a shutdown")
+            raise  # nothing of the batch is acknowledged
+        except BaseException as error:  # the agent's boundary: see the docstring
+            logger.exception("unknown error")
+            stop(f"{type(error).__name__}: {error}")
 
-    async def beat() -> None:
-        while not app.should_stop:
-            pulse.beat()
-            await asyncio.sleep(BEAT_SECONDS)
-
-    app.task(beat)
     return index_products
 
 

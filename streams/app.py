@@ -7,7 +7,7 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from streams.topics import MAX_RECORD_BYTES
+from streams.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ def create_app(
         broker_heartbeat_interval=min(3.0, session_timeout_seconds / 5),
         broker_rebalance_timeout=60.0,
         consumer_group_instance_id=worker_name,
+        canonical_url=f"http://{worker_name}",
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=MAX_RECORD_BYTES,
-        producer_max_request_size=MAX_RECORD_BYTES,
+        producer_max_request_size=MAX_DEAD_LETTER_BYTES,
         producer_linger=0.0,
         web_bind=web_host,
         web_host=web_host,

@@ -14,6 +14,7 @@ class Counters:
     records: int = 0
     batches: int = 0
     embeddings_made: int = 0
+    """Texts given to the model."""
     embeddings_avoided: int = 0
     """Living rows brought up to date without the model: kept, payload only, or the vector was there."""
     actions: Counter[str] = field(default_factory=Counter)
@@ -26,9 +27,7 @@ class Counters:
         if step.action is None or step.change is None:
             return
         self.actions[step.action.name] += 1
-        if embedded:
-            self.embeddings_made += 1
-        elif not step.change.removes:
+        if not embedded and not step.change.removes:
             self.embeddings_avoided += 1
 
     def as_dict(self) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class _Outcome:
     attempts: int
     refusals: list[Refusal]
     steps: list[Step] = field(default_factory=list)
-    embedded: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class Indexer:
         Raises:
             LeaseLostError: The batch belongs to another worker now: drop it.
         """
-        vectors: dict[str, Vectors] = {}
+        vectors: dict[str, Vectors] = {}  # what the model made for this batch, by fingerprint
         outcome = await hold_until_done(lambda number: self._attempt(records, lease, vectors, number), self.health)
         lease.check()
         if outcome.refusals:
@@ -76,7 +75,7 @@ class Indexer:
                 if step.after is not None and step.after is not step.before
             ]
         )
-        self._count(records, outcome)
+        self._count(records, outcome, vectors)
 
     async def _attempt(
         self, records: Sequence[Record], lease: Lease, vectors: dict[str, Vectors], number: int
@@ -107,9 +106,9 @@ class Indexer:
             # The record of a refused write is set aside, and its key planned again without it.
             retries: dict[str, list[Received]] = {}
             for step in steps:
-                refusals += step.refused
                 if (error := refused.get(step.key)) is None:
                     outcome.steps.append(step)
+                    refusals += step.refused  # of the last plan only: planned again, a key refuses them again
                     continue
                 items = received[step.key]
                 index = next(i for i, item in enumerate(items) if item.change and item.change.place == step.place)
@@ -117,15 +116,15 @@ class Indexer:
                 items[index] = Received(record=items[index].record, change=None)
                 retries[step.key] = items
             received = retries
-        outcome.embedded = writer.embedded
         return outcome
 
-    def _count(self, records: Sequence[Record], outcome: _Outcome) -> None:
+    def _count(self, records: Sequence[Record], outcome: _Outcome, vectors: Collection[str]) -> None:
         counters = self.counters
         counters.records += len(records)
         counters.batches += 1
+        counters.embeddings_made += len(vectors)
         for step in outcome.steps:
-            counters.count_step(step, embedded=step.key in outcome.embedded)
+            counters.count_step(step, embedded=step.after is not None and step.after.embedding_fingerprint in vectors)
         for refusal in outcome.refusals:
             counters.dead_letters[type(refusal.error).__name__] += 1
             logger.warning(

@@ -1,11 +1,14 @@
 """The right of a worker to act on a batch, and the end of it."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from streams.ports import LeaseLostError
+
+BEAT_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -30,6 +33,13 @@ class Pulse:
         if now - self.last_beat > self.limit_seconds:
             self.stop(f"the event loop stood still for {now - self.last_beat:.1f} s, longer than half the session")
         self.last_beat = now
+
+    async def keep(self) -> None:
+        """Beat until cancelled; begin before anything can wait, for Faust's own tasks begin after the recovery."""
+        self.last_beat = self.clock()
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_SECONDS)
 
     def silence_seconds(self) -> float:
         """How long ago the loop ran last; may be called from another thread."""

@@ -1,13 +1,13 @@
 """Brings the points of a batch up to date with as few embeddings as it takes."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.action import DeletePoint, OverwritePayload, UpsertPoint, VerifyPoint
 from schemas.collection import LiveCollection
 from schemas.document import Deletion, Document, Provenance, StoredPoint, Vectors
-from schemas.errors import ErrorKind, LockstepError, VectorStoreError
+from schemas.errors import EmbeddingError, ErrorKind, LockstepError, VectorStoreError
 from schemas.product import row_hash, time_text
 from streams.batch import Step
 from streams.bisect import bisect
@@ -31,8 +31,6 @@ class PointWriter:
     lease: Lease
     vectors: dict[str, Vectors]
     now: datetime
-    embedded: set[str] = field(default_factory=set)
-    """Keys whose point was written with a vector from the model."""
 
     async def write(self, steps: Sequence[Step]) -> Refused:
         """Act on every step; the keys that are refused for good.
@@ -47,6 +45,8 @@ class PointWriter:
         # Promise 3: after a crash, a lost table or a move to a new recipe the vector may be there already.
         stored = await self._stored(unsure)
         known += [s for s in unsure if _has_vector(s, stored.get(s.key)) and _is_behind(s, stored[s.key])]
+        # The guard would refuse what is older than the point, so nothing is embedded for it: its record follows.
+        unsure = [s for s in unsure if not _is_newer(stored.get(s.key), s)]
         new = [s for s in unsure if not _has_vector(s, stored.get(s.key))]
         refused |= await self._try_each(known, self._overwrite)
         # A write by filter is silent about a point that is missing or has another vector.
@@ -62,20 +62,26 @@ class PointWriter:
     async def _try_each(self, steps: Sequence[Step], act: Callable[[Sequence[Step]], Awaitable[None]]) -> Refused:
         failures = await bisect(steps, act)
         refused = {step.key: error for step, error in failures}
-        if refused and len(refused) == len(steps) and any(isinstance(e, VectorStoreError) for e in refused.values()):
-            await self._blame_store(next(iter(refused.values())))
+        if refused and len(refused) == len(steps):
+            await self._blame_outside(list(refused.values()))
         return refused
 
-    async def _blame_store(self, refusal: LockstepError) -> None:
-        """Nothing was accepted: when a harmless point is refused too, the records are not to blame."""
+    async def _blame_outside(self, refusals: Sequence[LockstepError]) -> None:
+        """Nothing was accepted: when something harmless is refused too, the records are not to blame."""
         try:
-            await self.store.probe(self.live.name)
-        except VectorStoreError as error:
-            if error.kind is ErrorKind.PERMANENT:
-                raise VectorStoreError(
-                    str(refusal), kind=ErrorKind.OUTAGE, hint="Qdrant refuses every point: see its log and settings"
-                ) from error
-            raise
+            if any(isinstance(refusal, VectorStoreError) for refusal in refusals):
+                await self.store.probe(self.live.name)
+            else:
+                await self.embedder.embed(["probe"])
+        except (VectorStoreError, EmbeddingError) as error:
+            if error.kind is not ErrorKind.PERMANENT:
+                raise
+            refuser = "the model" if isinstance(error, EmbeddingError) else "qdrant"
+            raise type(error)(
+                f"{refuser} refuses everything: {refusals[0]}",
+                kind=ErrorKind.OUTAGE,
+                hint=f"see the log and the settings of {refuser}",
+            ) from error
 
     async def _delete(self, steps: Sequence[Step]) -> None:
         self.lease.check()
@@ -94,7 +100,6 @@ class PointWriter:
         }
         if texts:
             self.vectors |= zip(texts, await self.embedder.embed(list(texts.values())), strict=True)
-        self.embedded |= {step.key for step in steps}
         self.lease.check()
         documents = [
             self._document(s, self.vectors[s.after.embedding_fingerprint]) for s in steps if s.after is not None
@@ -131,6 +136,11 @@ def _has_vector(step: Step, point: StoredPoint | None) -> bool:
 def _is_behind(step: Step, point: StoredPoint | None) -> bool:
     """Whether the point is missing or older than what we would write."""
     return point is None or step.after is None or (point.version or 0) < step.after.version
+
+
+def _is_newer(point: StoredPoint | None, step: Step) -> bool:
+    """Whether the point has a later change already."""
+    return point is not None and step.after is not None and (point.version or 0) > step.after.version
 
 
 def _time_text_of_ms(milliseconds: int | None) -> str | None:

@@ -6,6 +6,8 @@ PARTITIONS = 6
 """Of the source topic, and so of everything keyed like it. Never changed on a running system: offsets are versions."""
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
+MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + 64 * 1024
+"""A dead letter is its record and our headers beside it."""
 DAY_MS = 24 * 60 * 60 * 1000
 
 APP_ID = "lockstep-products-v1"
@@ -53,7 +55,9 @@ DECLARATIONS: tuple[TopicDeclaration, ...] = (
         partitions=PARTITIONS,
         writer="lockstep worker",
         readers="lockstep dead-letters",
-        config=_large(cleanup_policy="delete", retention_ms=str(30 * DAY_MS)),
+        config=_large(
+            cleanup_policy="delete", retention_ms=str(30 * DAY_MS), max_message_bytes=str(MAX_DEAD_LETTER_BYTES)
+        ),
     ),
     TopicDeclaration(
         name=CHANGELOG,

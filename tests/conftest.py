@@ -33,3 +33,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         asyncio.run(stack.stop())
+        stack.wipe()  # Postgres' data may lie elsewhere: pytest's directories are closed to its user

@@ -73,7 +73,8 @@ class Kafka:
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         # A formatting that was interrupted leaves some of its files.
-        options = ("format", "-t", cluster_id, "-c", str(self._properties), "--ignore-formatted")
+        # With `=`, because one in 64 ids begins with a dash.
+        options = ("format", f"--cluster-id={cluster_id}", "-c", str(self._properties), "--ignore-formatted")
         launch = self._launch("kafka.tools.StorageTool", *options)
         try:
             done = subprocess.run(

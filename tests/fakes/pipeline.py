@@ -9,7 +9,7 @@ import orjson
 
 from schemas.dead_letter import DeadLetter
 from schemas.document import Vectors
-from schemas.errors import EmbeddingError
+from schemas.errors import EmbeddingError, SourceError
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
@@ -68,9 +68,12 @@ class ListOfDeadLetters:
 class RowsInMemory:
     rows: dict[str, Product] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    error: SourceError | None = None
 
     async def fetch_row(self, article_id: str) -> Product | None:
         self.asked.append(article_id)
+        if self.error:
+            raise self.error
         return self.rows.get(article_id)
 
 

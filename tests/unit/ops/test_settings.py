@@ -67,11 +67,28 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_places_to_set_aside_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCKSTEP_SET_ASIDE", "a.b[2]@7,a.b[0]@9")
+    monkeypatch.setenv("LOCKSTEP_SET_ASIDE", "a.b[2]@7, a.b[0]@9")
     assert load_settings().set_aside_places == {
         Place(topic="a.b", partition=2, offset=7),
         Place(topic="a.b", partition=0, offset=9),
     }
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "nonsense",
+        "postgresql://db:port/shop",
+        "postgresql://lockstep:s3cr#et@127.0.0.1:5432/shop",
+        "postgresql://lockstep:s3cr/et@127.0.0.1:5432/shop",
+        "postgresql://lockstep:s3cr?et@127.0.0.1:5432/shop",
+    ],
+)
+def test_a_dsn_that_cannot_be_read_is_refused_without_showing_it(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_POSTGRES_DSN", dsn)
+    with pytest.raises(SettingsError, match="LOCKSTEP_POSTGRES_DSN") as caught:
+        load_settings()
+    assert "s3cr" not in f"{caught.value}{caught.value.hint}"
 
 
 def test_secrets_do_not_show() -> None:

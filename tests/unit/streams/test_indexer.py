@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.document import Vectors
+from schemas.errors import EmbeddingError, ErrorKind, SourceError
 from schemas.product import Product
 from schemas.recipe import Recipe
 from schemas.record import Record
@@ -111,6 +113,23 @@ async def test_promise_3_a_retry_does_not_embed_again(p: Pipeline) -> None:
     await p.apply(p.topic.create("A1"))
     assert len(p.embedder.embedded) == 1
     assert "A1" in p.store.points
+
+
+async def test_promise_3_records_older_than_the_point_are_not_embedded(p: Pipeline) -> None:
+    first, second = p.topic.create("A1"), p.topic.update("A1", name="Tank top")
+    await p.apply(first)
+    await p.apply(second)
+    p.table.entries.clear()
+    await p.apply(first)
+    await p.apply(second)
+    assert len(p.embedder.embedded) == 2
+
+
+async def test_texts_given_to_the_model_are_counted(p: Pipeline) -> None:
+    p.store.after_write = 1
+    await p.apply(*(p.topic.create(f"A{n}") for n in range(5)))
+    assert len(p.embedder.embedded) == 1
+    assert (p.counters.embeddings_made, p.counters.embeddings_avoided) == (1, 0)
 
 
 async def test_text_then_price_in_one_batch_is_embedded_once_and_has_both(p: Pipeline) -> None:
@@ -222,6 +241,22 @@ async def test_a_store_that_refuses_everything_is_an_outage(p: Pipeline) -> None
     assert p.dead.letters == []
 
 
+async def test_a_model_that_refuses_everything_is_an_outage(p: Pipeline) -> None:
+    refusals = 12
+
+    async def embed(texts: Sequence[str]) -> list[Vectors]:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise EmbeddingError("cannot embed texts: invalid argument")
+        return await FakeEmbedder().embed(texts)
+
+    p.embedder.embed = embed  # type: ignore[method-assign]
+    await p.apply(*(p.topic.create(f"A{n}", name=f"n{n}") for n in range(3)))
+    assert sorted(p.store.points) == ["A0", "A1", "A2"]
+    assert p.dead.letters == []
+
+
 async def test_a_connection_lost_after_the_write_changes_nothing(p: Pipeline) -> None:
     p.store.after_write = 1
     await p.apply(p.topic.create("A1"))
@@ -263,6 +298,13 @@ async def test_unavailable_column_of_a_row_that_is_gone_is_skipped(p: Pipeline) 
     assert p.store.points == {}
     assert p.dead.letters == []
     assert p.counters.actions["skip"] == 1
+
+
+async def test_each_refused_record_of_a_key_is_one_dead_letter(p: Pipeline) -> None:
+    p.rows.error = SourceError("cannot read row A1: price is NaN", kind=ErrorKind.PERMANENT)
+    p.embedder.refuse = "poison"
+    await p.apply(p.topic.update("A1", description=BIG), p.topic.update("A1", name="poison"))
+    assert sorted(p.dead.places) == ["pgserver.public.products[0]@0", "pgserver.public.products[0]@1"]
 
 
 async def test_delete_of_an_unknown_key_is_remembered(p: Pipeline) -> None:

