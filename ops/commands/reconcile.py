@@ -2,14 +2,16 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from ops.reconcile import ReconcileReport
 from ops.settings import Settings, load_settings
 from ops.terminal import ExitCode, out, print_json
+
+if TYPE_CHECKING:
+    from ops.reconcile import ReconcileReport
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +46,8 @@ def reconcile(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
-async def _reconcile(settings: Settings) -> ReconcileReport:
+async def _reconcile(settings: Settings) -> "ReconcileReport":
+    # Qdrant's client takes a second to import, which `--help` should not.
     from ops.catch_up import Pipeline
     from ops.reconcile import reconcile as compare
     from ops.stores import open_rows, open_store
