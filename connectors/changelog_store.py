@@ -16,8 +16,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from faust.stores import memory
 from faust.types import TP, EventT
 
-from connectors.kafka import UNREACHABLE_HINT, Watermarks
-from schemas.errors import BrokerError, DecodeError, ErrorKind
+from connectors.kafka import Watermarks
+from connectors.kafka_errors import UNREACHABLE_HINT, broker_error, quiet
+from schemas.errors import BrokerError, DecodeError
 from schemas.record import Place
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class ChangelogReader:
             for message in messages:
                 if error := message.error():
                     if error.code() != KafkaError._PARTITION_EOF:
-                        raise self._broker_error(error)
+                        raise broker_error(f"read {self._topic}", self._brokers, error)
                     behind.discard(message.partition())
                 else:
                     records.append(message)
@@ -103,9 +104,8 @@ class ChangelogReader:
             "isolation.level": "read_uncommitted",
             "queued.max.messages.kbytes": QUEUED_KILOBYTES,
             "fetch.queue.backoff.ms": 5,  # by default a full queue stops fetching for a second
-            "error_cb": _log_error,
         }
-        return Consumer(config, logger=_quiet_logger())
+        return Consumer(config, **quiet())
 
     def _watermarks_of(self, partition: int) -> Watermarks:
         marks = self._consumer.get_watermark_offsets(
@@ -120,13 +120,7 @@ class ChangelogReader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
         except KafkaException as error:
-            raise self._broker_error(error.args[0]) from error
-
-    def _broker_error(self, error: KafkaError) -> BrokerError:
-        message = f"cannot read {self._topic} at {self._brokers}: {error.str()}"
-        if error.code() in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):
-            return BrokerError(message, kind=ErrorKind.OUTAGE, hint="create the topics with `lockstep topics apply`")
-        return BrokerError(message, hint=UNREACHABLE_HINT)
+            raise broker_error(f"read {self._topic}", self._brokers, error.args[0]) from error
 
 
 class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to bytes, which Faust's stores do not say
@@ -274,14 +268,3 @@ def _version(value: bytes) -> int:
 
 def _brokers(urls: Iterable[Any]) -> str:
     return ",".join(f"{url.host}:{url.port or _DEFAULT_PORT}" for url in urls)
-
-
-def _log_error(error: KafkaError) -> None:
-    logger.debug("broker connection trouble", extra={"action": "broker_trouble", "reason": error.str()})
-
-
-def _quiet_logger() -> logging.Logger:
-    """Takes what the library says of its connections: what matters of it is raised."""
-    quiet = logging.getLogger(f"{__name__}.library")
-    quiet.setLevel(logging.DEBUG if logger.isEnabledFor(logging.DEBUG) else logging.CRITICAL + 1)
-    return quiet

@@ -28,29 +28,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 )
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from connectors.kafka_errors import broker_error, quiet
 from connectors.topic_plan import CreateTopic, Declaration, SetTopicConfig, TopicChange, TopicState, plan_topics
-from schemas.errors import BrokerError, ErrorKind
+from schemas.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
-UNREACHABLE_HINT = "start the stack with `lockstep up`, or set LOCKSTEP_KAFKA_BROKERS"
 REQUEST_TIMEOUT_SECONDS = 10.0
 
 _PROBE_GROUP = "lockstep-ready"
 _RETRY_SECONDS = 0.2
-
-_UNREACHABLE = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
-)
-_OUTAGES = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "create the topics with `lockstep topics apply`",
-    KafkaError._UNKNOWN_TOPIC: "create the topics with `lockstep topics apply`",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant Lockstep's user the topic",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant Lockstep's user the cluster operation",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "grant Lockstep's user the consumer group",
-    KafkaError._AUTHENTICATION: "check the broker's user and password",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "check the broker's user and password",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +52,13 @@ class KafkaAdmin:
     """One connection to the broker's administration; an async context manager, for one event loop.
 
     Every method raises `BrokerError`: transient when the broker cannot be reached, an outage when it refuses. What
-    the Kafka library itself logs goes to this module's logger at DEBUG, since an error that matters is raised.
+    the Kafka library itself logs is kept quiet, since an error that matters is raised.
     """
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
         # With a logger, the library's lines wait in a queue for poll(), in place of stderr.
-        config: dict[str, Any] = {"bootstrap.servers": brokers, "error_cb": _log_error}
-        self._client = AdminClient(config, logger=_quiet_logger())
+        self._client = AdminClient({"bootstrap.servers": brokers}, **quiet())
         self._members: dict[str, Consumer] = {}
 
     async def __aenter__(self) -> Self:
@@ -150,7 +136,7 @@ class KafkaAdmin:
             answer = await asyncio.to_thread(self._member_of(group).committed, partitions, REQUEST_TIMEOUT_SECONDS)
         for partition in answer:
             if partition.error:
-                raise self._translate(f"read offsets of group {group}", KafkaException(partition.error))
+                raise broker_error(f"read offsets of group {group}", self._brokers, partition.error)
         return {partition.partition: partition.offset for partition in answer if partition.offset >= 0}
 
     def _member_of(self, group: str) -> Consumer:
@@ -160,13 +146,8 @@ class KafkaAdmin:
         not ready: librdkafka looks for a group that an admin client does not have.
         """
         if group not in self._members:
-            config: dict[str, Any] = {
-                "bootstrap.servers": self._brokers,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "error_cb": _log_error,
-            }
-            self._members[group] = Consumer(config, logger=_quiet_logger())
+            config = {"bootstrap.servers": self._brokers, "group.id": group, "enable.auto.commit": False}
+            self._members[group] = Consumer(config, **quiet())
         return self._members[group]
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
@@ -256,18 +237,9 @@ class KafkaAdmin:
         try:
             yield
         except KafkaException as error:
-            raise self._translate(operation, error) from error
+            raise broker_error(operation, self._brokers, error.args[0]) from error
         finally:
             self._client.poll(0)
-
-    def _translate(self, operation: str, error: KafkaException) -> BrokerError:
-        cause = error.args[0]
-        message = f"cannot {operation} at {self._brokers}: {cause.str()}"
-        if cause.code() in _UNREACHABLE:
-            return BrokerError(message, kind=ErrorKind.TRANSIENT, hint=UNREACHABLE_HINT)
-        if cause.code() in _OUTAGES:
-            return BrokerError(message, kind=ErrorKind.OUTAGE, hint=_OUTAGES[cause.code()])
-        return BrokerError(message, kind=ErrorKind.TRANSIENT if cause.retriable() else ErrorKind.OUTAGE)
 
 
 async def _results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
@@ -278,14 +250,3 @@ async def _results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
 
 def _code(error: BaseException) -> int | None:
     return error.args[0].code() if isinstance(error, KafkaException) else None
-
-
-def _log_error(error: KafkaError) -> None:
-    logger.debug("broker connection trouble", extra={"action": "broker_trouble", "reason": error.str()})
-
-
-def _quiet_logger() -> logging.Logger:
-    """A logger whose lines, whatever their level was, reach this module's logger at DEBUG."""
-    quiet = logging.getLogger(f"{__name__}.library")
-    quiet.setLevel(logging.DEBUG if logger.isEnabledFor(logging.DEBUG) else logging.CRITICAL + 1)
-    return quiet

@@ -16,7 +16,7 @@ from connectors.kafka import KafkaAdmin
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
 from ops.watchdog import Watchdog
-from schemas.errors import BrokerError, ErrorKind, SettingsError
+from schemas.errors import BrokerError, ErrorKind, LockstepError, SettingsError
 from streams import topics
 from streams.agents import register_indexer
 from streams.app import create_app, ready_partitions, recovered
@@ -25,6 +25,7 @@ from streams.dead_letters import FaustDeadLetters
 from streams.health import Health
 from streams.indexer import Indexer
 from streams.lease import Pulse
+from streams.ports import Embedders, VectorStore
 from streams.tables import FaustIndexedRows, declare_table
 from streams.web import register_pages
 
@@ -70,9 +71,11 @@ async def run_worker(settings: Settings) -> None:
         rows = await opened.enter_async_context(open_rows(settings, connect_now=False))
         app = _create_app(settings)
         table = FaustIndexedRows(declare_table(app))
+        embedders = open_embedders(settings)
+        warming = asyncio.create_task(_warm_up(store, embedders))
         indexer = Indexer(
             store=store,
-            embedders=open_embedders(settings),
+            embedders=embedders,
             rows=rows,
             table=table,
             dead_letters=FaustDeadLetters(app.topic(topics.DEAD_LETTERS)),
@@ -113,7 +116,11 @@ async def run_worker(settings: Settings) -> None:
             }
 
         register_pages(app, stats=stats, unready_because=unready_because, silence_seconds=pulse.silence_seconds)
-        await _run(app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
+        try:
+            await _run(app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
+        finally:
+            warming.cancel()
+            embedders.close()
 
 
 async def _wait_for_topics(settings: Settings) -> None:
@@ -163,6 +170,22 @@ def _create_app(settings: Settings) -> faust.App:
     )
 
 
+def _crash_reason(app: faust.App) -> str:
+    reason = app.crash_reason
+    if isinstance(reason, LockstepError):
+        return f"{reason}; try: {reason.hint}" if reason.hint else str(reason)
+    return f"faust crashed: {reason!r}"
+
+
+async def _warm_up(store: VectorStore, embedders: Embedders) -> None:
+    """Load the model while the group is joined; without Qdrant the first batch does it."""
+    try:
+        live = await store.live_collection()
+        await embedders.for_recipe(live.recipe)
+    except LockstepError as error:
+        logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})
+
+
 async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
@@ -179,7 +202,7 @@ async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog) -> None:
         stop_at_once(f"cannot start: {error}")
     await asyncio.wait({stopping, crash}, return_when=asyncio.FIRST_COMPLETED)
     if not told_to_stop.is_set():
-        stop_at_once(f"faust crashed: {app.crash_reason!r}")
+        stop_at_once(_crash_reason(app))
     watchdog.stop()
     # A thread, because Faust swallows the cancellation of its own stop and joins threads.
     patience = threading.Timer(STOP_WITHIN_SECONDS, _stop_without_the_broker)
