@@ -5,6 +5,7 @@ import asyncio
 import typer
 
 from ops.log_setup import set_up_logging
+from ops.memory import return_freed_memory
 from ops.settings import load_settings
 
 
@@ -23,6 +24,7 @@ def worker() -> None:
     """
     from ops.worker import run_worker
 
+    return_freed_memory()
     settings = load_settings()
     set_up_logging(settings.log.level, settings.log.format)
     asyncio.run(run_worker(settings))
