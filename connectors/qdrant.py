@@ -25,11 +25,16 @@ from schemas.document import (
     point_id,
 )
 from schemas.errors import ErrorKind, VectorStoreError
+from schemas.product import TEXT_COLUMNS
 from schemas.recipe import Recipe
 from schemas.search import Hit, SearchQuery
 
 PROBE_KEY = "\0probe"
 """No row has this key: Postgres stores no NUL in a text."""
+
+REQUEST_BYTES = 8 * 1024 * 1024
+POINT_BYTES = 12 * 1024
+"""About what vectors, provenance and the point's own condition take."""
 
 METADATA_RECIPE = "lockstep_recipe"
 
@@ -97,12 +102,13 @@ class QdrantStore:
 
     async def upsert(self, collection: str, documents: Sequence[Document]) -> None:
         """Write points whole, one clause a point: each is judged by its own version."""
-        points = [
-            models.PointStruct(id=point_id(d.key), vector=_named_vectors(d), payload=d.payload()) for d in documents
-        ]
-        newer = [_newer(d.key, d.provenance.version) for d in documents]
-        with translated("write points of", collection):
-            await self._client.upsert(collection, points=points, update_filter=models.Filter(must_not=newer), wait=True)
+        for part in _requests(documents):
+            points = [
+                models.PointStruct(id=point_id(d.key), vector=_named_vectors(d), payload=d.payload()) for d in part
+            ]
+            newer = models.Filter(must_not=[_newer(d.key, d.provenance.version) for d in part])
+            with translated("write points of", collection):
+                await self._client.upsert(collection, points=points, update_filter=newer, wait=True)
 
     async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
         """Replace payloads whole, by filter; the vectors stay.
@@ -110,26 +116,11 @@ class QdrantStore:
         The fingerprint is part of the condition, so that at a cut-over a payload cannot land on a vector of an older
         text.
         """
-        operations: list[models.UpdateOperation] = [
-            models.OverwritePayloadOperation(
-                overwrite_payload=models.SetPayload(
-                    payload=d.payload(),
-                    filter=models.Filter(
-                        must=[
-                            models.HasIdCondition(has_id=[point_id(d.key)]),
-                            models.FieldCondition(
-                                key=FINGERPRINT_FIELD,
-                                match=models.MatchValue(value=d.provenance.embedding_fingerprint),
-                            ),
-                        ],
-                        must_not=[_above(d.provenance.version)],
-                    ),
+        for part in _requests(documents):
+            with translated("write points of", collection):
+                await self._client.batch_update_points(
+                    collection, update_operations=[_overwrite(document) for document in part], wait=True
                 )
-            )
-            for d in documents
-        ]
-        with translated("write points of", collection):
-            await self._client.batch_update_points(collection, update_operations=operations, wait=True)
 
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
         """Remove points by one filter with a clause a point."""
@@ -296,6 +287,35 @@ def _named_vectors(document: Document) -> dict[str, Any]:
         DENSE_VECTOR: vectors.dense,
         SPARSE_VECTOR: models.SparseVector(indices=vectors.sparse_indices, values=vectors.sparse_values),
     }
+
+
+def _overwrite(document: Document) -> models.UpdateOperation:
+    fingerprint = models.FieldCondition(
+        key=FINGERPRINT_FIELD, match=models.MatchValue(value=document.provenance.embedding_fingerprint)
+    )
+    condition = models.Filter(
+        must=[models.HasIdCondition(has_id=[point_id(document.key)]), fingerprint],
+        must_not=[_above(document.provenance.version)],
+    )
+    return models.OverwritePayloadOperation(
+        overwrite_payload=models.SetPayload(payload=document.payload(), filter=condition)
+    )
+
+
+def _requests(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Parts of a batch that are small enough: a server refuses a body above 32 MiB, some by closing the connection."""
+    part: list[Document] = []
+    size = 0
+    for document in documents:
+        row = document.row
+        length = POINT_BYTES + sum(len(text) for name in TEXT_COLUMNS if (text := getattr(row, name)))
+        if part and size + length > REQUEST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(document)
+        size += length
+    if part:
+        yield part
 
 
 def _above(version: int) -> models.FieldCondition:

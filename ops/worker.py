@@ -102,7 +102,7 @@ async def run_worker(settings: Settings) -> None:
                 return "waiting for partitions"
             if not recovered(app):
                 return "recovering the table"
-            return f"held: {health.held_reason}" if health.held_reason else None
+            return health.trouble()
 
         def stats() -> dict[str, Any]:
             return {

@@ -47,7 +47,8 @@ def register_indexer(
         except LeaseLostError as lost:
             logger.info("batch dropped", extra={"action": "batch_dropped", "reason": str(lost), "records": len(live)})
             return
-        await commit(app, {event.message.tp: event.message.offset + 1 for event in live})
+        with indexer.health.confirming():
+            await commit(app, {event.message.tp: event.message.offset + 1 for event in live})
         for event in live:
             event.ack()
 

@@ -66,15 +66,17 @@ class Indexer:
         lease.check()
         if outcome.refusals:
             now = self.clock()
-            await self.dead_letters.publish([_dead_letter(r, outcome.attempts, now) for r in outcome.refusals])
+            with self.health.confirming():
+                await self.dead_letters.publish([_dead_letter(r, outcome.attempts, now) for r in outcome.refusals])
             lease.check()
-        await self.table.put(
-            [
-                TableEntry(partition=step.partition, key=step.key, row=step.after)
-                for step in outcome.steps
-                if step.after is not None and step.after is not step.before
-            ]
-        )
+        with self.health.confirming():
+            await self.table.put(
+                [
+                    TableEntry(partition=step.partition, key=step.key, row=step.after)
+                    for step in outcome.steps
+                    if step.after is not None and step.after is not step.before
+                ]
+            )
         self._count(records, outcome, vectors)
 
     async def _attempt(

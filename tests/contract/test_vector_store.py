@@ -112,6 +112,16 @@ async def test_each_point_of_a_batch_is_judged_by_its_own_version(store: VectorS
     }
 
 
+async def test_a_batch_above_the_size_of_a_request_is_written_whole(real: QdrantStore) -> None:
+    large = [document(f"A{n}", name="x" * 2_000_000) for n in range(20)]
+    await upsert(real, *large)
+    keys = [d.key for d in large]
+    assert await points(real, *keys) == {d.key: stored(d) for d in large}
+    newer = [replace(d, provenance=replace(d.provenance, version=11)) for d in large]
+    await overwrite(real, *newer)
+    assert await points(real, *keys) == {d.key: stored(d) for d in newer}
+
+
 async def test_largest_versions_are_told_apart(store: VectorStore) -> None:
     last = (1 << 50) - 1
     await upsert(store, document(version=last))

@@ -1,0 +1,29 @@
+"""What the worker says of itself when it does not get on."""
+
+import pytest
+
+from schemas.errors import VectorStoreError
+from streams import health
+from streams.health import Health
+
+
+def test_a_worker_that_gets_on_has_no_trouble() -> None:
+    assert Health().trouble() is None
+
+
+def test_an_outage_is_told_with_its_reason_until_it_passes() -> None:
+    state = Health()
+    assert state.hold(VectorStoreError("qdrant is down"))
+    assert not state.hold(VectorStoreError("qdrant is down"))
+    assert state.trouble() == "held: qdrant is down"
+    assert state.release() is not None
+    assert state.trouble() is None
+
+
+def test_a_broker_that_confirms_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Health()
+    with state.confirming():
+        assert state.trouble() is None
+        monkeypatch.setattr(health, "CONFIRMED_WITHIN_SECONDS", -1.0)
+        assert "the broker has confirmed nothing" in (state.trouble() or "")
+    assert state.trouble() is None
