@@ -10,57 +10,21 @@ from schemas.change import Change, Operation
 from schemas.debezium import decode_change
 from schemas.errors import DecodeError, SchemaMismatch
 from schemas.product import Product, price_text
-from tests.unit.schemas.recordings import (
+from tests.fakes.recordings import (
+    FINAL_PRICES,
+    FORMS,
+    GHOSTS_UNDER_DEFAULT_IDENTITY,
     SOURCE_TOPIC,
     Line,
     connect_records,
     expected_outcomes,
     expected_rows,
     lines,
+    main_scenario,
     outcome,
     product_lines,
+    without_times,
 )
-
-MAIN_SCENARIO_ENDS_BEFORE = "truncate"
-FORMS = ("flat", "envelope")
-
-GHOSTS_UNDER_DEFAULT_IDENTITY = {
-    # Deleted: the key of the delete is empty.
-    "0110065004": "to be deleted",
-    "0110065021": "big insert",
-    "0200000001": "t1",
-    # Given another article_id: nothing is sent for the old one.
-    "0110065003": "to be re-keyed",
-    "0110065005": "pk change",
-    "0110065020": "big insert",
-    "TMP": "txn row",
-}
-
-FINAL_PRICES: dict[str, dict[str, str | None]] = {
-    "lsn_concurrent_transactions": {"A0": "102.00", "A1": "101.00", "A2": "202.00"},
-    "lsn_initial_snapshot_inflight": {"A0": "50.00", "A1": "51.00", "A2": "1000.00"},
-    "lsn_incremental_snapshot_inflight": {"A0": "5.00", "A1": "1.00", "A2": "777.00"},
-    "lsn_blocking_snapshot_inflight": {"A0": "0.00", "A1": "1.00", "A2": "777.00"},
-    "restart_first_delivery": {"A1": "30.00", "A2": "31.00"},
-    "restart_redelivery": {"A1": "30.00", "A2": "31.00"},
-    "offsets_lost_slot_kept": {"A1": "61.00", "A2": "62.00"},
-    "slot_lost_when_needed": {"A1": "72.00", "A2": "2.00"},
-    "incremental_window_dedupe": {"A0-renamed": "0.00", "A1": "91.00"},
-    "failover_async": {"A0": "0.00", "A1": "500.00", "A2": "2499.00"},
-    "failover_sync": {"A0": "0.00", "A1": "601.00", "A2": "739.00"},
-    # Refused as base64, all but the rows without a price; NaN has become null.
-    "decimal_precise": {"P4": None, "P9": None},
-    "decimal_precise_numeric": {
-        "A0": "0.0", "A1": "1.0", "A2": "2.0", "P2x": "19.99", "P3": "99999999.99", "P4": None, "P9": None,
-    },
-    "decimal_double": {
-        "A0": "0.0", "A1": "1.0", "A2": "2.0", "P2x": "19.99", "P3": "99999999.99", "P4": None, "P9": "12.5",
-    },
-}  # fmt: skip
-FINAL_PRICES |= {
-    case: {"A0": "0.00", "A1": "1.00", "A2": "2.00", "P2x": "19.99", "P3": "99999999.99", "P4": None, "P9": "12.50"}
-    for case in ("decimal_string", "time_adaptive", "time_connect", "time_isostring", "time_microseconds")
-}
 
 
 def summarize(outcomes: Iterable[Change | DecodeError]) -> list[str]:
@@ -89,19 +53,6 @@ def replayed(stream: Iterable[Line]) -> dict[str, Product]:
                 kept = {column: getattr(known, column) for column in change.unavailable if known is not None}
                 rows[change.key] = replace(row, **kept)
     return rows
-
-
-def main_scenario(form: str, identity: str) -> list[Line]:
-    stream = [line for line in product_lines() if (line.form, line.identity) == (form, identity)]
-    end = next((i for i, line in enumerate(stream) if line.case == MAIN_SCENARIO_ENDS_BEFORE), None)
-    if end is None:  # the flat form has no truncate
-        end = next(i for i, line in enumerate(stream) if line.case == "insert_after_truncate")
-    return stream[:end]
-
-
-def without_times(row: Product) -> dict[str, object]:
-    cells = {name: getattr(row, name) for name in Product.__slots__ if name not in ("created_at", "updated_at")}
-    return cells | {"price": price_text(row.price)}
 
 
 def test_every_recorded_case_decodes_or_is_refused_as_the_table_says() -> None:
