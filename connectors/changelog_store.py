@@ -134,6 +134,8 @@ class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to byt
     and noted in `outdated_entries`, to be written again: compaction would leave the lower one.
     """
 
+    logger = logging.getLogger("faust.stores.changelog")  # what every service of Faust says as it starts and stops
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._next_offsets: dict[int, int] = {}

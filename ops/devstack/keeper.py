@@ -26,6 +26,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 """A worker that ran this long has its next wait short again."""
 _STOP_SECONDS = 120.0
+_ENDING_SECONDS = 2.0
 
 
 class KeeperFiles:
@@ -46,6 +47,8 @@ class KeeperFiles:
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
         except (PermissionError, psutil.AccessDenied) as error:
+            if isinstance(error, psutil.AccessDenied) and self.pid_file.stat().st_uid == os.getuid():
+                return None  # our keeper is ending, or has ended and its pid is another user's by now
             raise StackError("another user runs this stack", hint="run lockstep as that user") from error
 
     def is_ready(self, pid: int) -> bool:
@@ -59,7 +62,8 @@ class KeeperFiles:
     def held(self) -> Iterator[None]:
         """Be the keeper. Raises `StackError` when there is one."""
         try:
-            with FileLock(self.lock).acquire(blocking=False):
+            # A moment, for a keeper that is ending.
+            with FileLock(self.lock).acquire(timeout=_ENDING_SECONDS):
                 self.pid_file.write_text(str(os.getpid()))
                 try:
                     yield

@@ -146,3 +146,10 @@ async def test_reconcile_names_each_difference(running: Running) -> None:
         [running.key("ghost")],
     )
     await client.delete(live.name, points_selector=[ghost], wait=True)
+
+
+async def test_a_clean_run_logs_no_errors(running: Running) -> None:
+    """Runs after the other changes of this module; the faults come in the next."""
+    for name in ("worker-1", "qdrant"):
+        lines = running.stack.log_file(name).read_text().splitlines()
+        assert [line for line in lines if any(w in line for w in ("ERROR", "CRITICAL", "Traceback", "Warning:"))] == []

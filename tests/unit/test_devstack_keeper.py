@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -176,3 +177,19 @@ def test_down_with_nothing_running_is_no_error(monkeypatch: pytest.MonkeyPatch, 
     result = CliRunner().invoke(app, ["down", "--wipe"])
     assert result.exit_code == 0, result.exception
     assert "nothing was running" in result.output
+
+
+def test_a_keeper_that_cannot_be_looked_at_is_no_keeper_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is ending closes its files to its own user, and a stale pid may be another user's by now."""
+    home = StackHome(tmp_path)
+    home.make()
+    files = KeeperFiles(home)
+    files.pid_file.write_text(str(os.getpid()))
+
+    def refused(process: psutil.Process) -> list[str]:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "open_files", refused)
+    assert files.pid() is None
