@@ -124,7 +124,10 @@ OTHER_RECIPE = Recipe(separator=" | ")
             id="lsn lower after a failover: the epoch was raised",
         ),
         pytest.param(
-            change(R, row=CHEAPER, lsn=1), entry(ROW), VerifyPoint(), id="snapshot read is not held to the lsn"
+            change(R, row=CHEAPER, lsn=1, source_time_ms=1),
+            entry(ROW),
+            VerifyPoint(),
+            id="snapshot read is not held to the lsn",
         ),
         pytest.param(change(T, lsn=None), entry(ROW), DeletePoint(), id="tombstone without headers"),
     ],
