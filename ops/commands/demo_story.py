@@ -39,7 +39,8 @@ def tell(settings: Settings) -> None:
 
 
 def _whisper(line: str) -> None:
-    err.print(f"  {line}", style="dim", soft_wrap=True, markup=False)
+    # On the console of the progress bars, which then make room for the line.
+    out.print(f"  {line}", style="dim", soft_wrap=True, markup=False)
 
 
 def _closing(report: DemoReport) -> Table:

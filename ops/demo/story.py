@@ -158,7 +158,7 @@ class Story:
         left = before + SECOND_LOAD - await self.probe.count()
         self.out.print(f"  worker {pid} killed (SIGKILL) with {left} of {SECOND_LOAD} rows to go")
         self._expect(left > 0, "the worker was killed too late to be in the middle")
-        await self._until_indexed(before + SECOND_LOAD, "indexing after the restart")
+        await self._until_indexed(before + SECOND_LOAD, "indexing the rest")
         self.report.restart_seconds = round(time.monotonic() - killed, 2)
         self._done(f"{SECOND_LOAD} more products, by worker {self.stack.pid(WORKER)}", time.monotonic() - started)
 
