@@ -1,6 +1,7 @@
 """Waits until the pipeline has applied what Postgres had committed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -14,29 +15,31 @@ from schemas.errors import BrokerError, ErrorKind, SourceError
 from streams.topics import APP_ID, PRODUCT_CHANGES
 
 PATIENCE_SECONDS = 120.0
+SPEAK_EVERY_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.2
 
 
 class Pipeline:
     """How far capture and worker have come."""
 
-    def __init__(self, rows: Postgres, admin: KafkaAdmin) -> None:
+    def __init__(self, rows: Postgres, admin: KafkaAdmin, say: Callable[[str], None]) -> None:
         self._rows = rows
         self._admin = admin
+        self._say = say
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Connect as the settings say; closed at the end."""
+    async def open(cls, settings: Settings, say: Callable[[str], None] = lambda line: None) -> AsyncIterator[Self]:
+        """Connect as the settings say; closed at the end. `say` takes a line now and then while it waits."""
         async with open_rows(settings) as rows, KafkaAdmin(settings.kafka.brokers) as admin:
-            yield cls(rows, admin)
+            yield cls(rows, admin, say)
 
     async def settle(self) -> None:
         """Wait until everything committed before the call is on the topic, and the worker has committed all of that.
 
         Raises:
             SourceError: Debezium does not confirm the WAL, or its slot is gone.
-            BrokerError: The worker does not reach the high watermarks.
+            BrokerError: The worker makes no progress towards the high watermarks.
         """
         position = await self._rows.wal_position()
         if not await _within_patience(lambda: self._confirmed(position)):
@@ -45,15 +48,25 @@ class Pipeline:
                 hint="lockstep connector status",
             )
         marks = {p: marks.high for p, marks in (await self._admin.watermarks(PRODUCT_CHANGES)).items()}
+        await self._until_reached(marks)
 
-        async def reached() -> bool:
-            return not await self._behind(marks)
-
-        if not await _within_patience(reached):
-            raise BrokerError(
-                f"the worker is still {await self._behind(marks)} records behind after {PATIENCE_SECONDS:.0f} s",
-                hint="see the worker's /health/ready",
-            )
+    async def _until_reached(self, marks: dict[int, int]) -> None:
+        """Patience is counted from the last progress: a backlog may take as long as it takes."""
+        fewest = await self._behind(marks)
+        progressed = spoke = time.monotonic()
+        while behind := await self._behind(marks):
+            now = time.monotonic()
+            if behind < fewest:
+                fewest, progressed = behind, now
+            if now - progressed > PATIENCE_SECONDS:
+                raise BrokerError(
+                    f"the worker has been {behind} records behind for {PATIENCE_SECONDS:.0f} s",
+                    hint="see the worker's /health/ready",
+                )
+            if now - spoke > SPEAK_EVERY_SECONDS:
+                spoke = now
+                self._say(f"waiting for the worker: {behind:,} records behind")
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def lag_records(self) -> int:
         """High watermarks minus committed offsets, over all partitions."""

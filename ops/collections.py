@@ -6,14 +6,17 @@ from connectors.dense_encoder import dimensions_of
 from ops.settings import Settings
 from ops.stores import open_store
 from schemas.collection import LiveCollection, collection_name
-from schemas.errors import ErrorKind, VectorStoreError
+from schemas.errors import EmbeddingError, ErrorKind, SettingsError, VectorStoreError
 from schemas.recipe import Recipe
 
 
 def wanted_recipe(settings: Settings) -> Recipe:
     """The recipe that the settings ask for."""
     model = settings.embedding.model
-    return Recipe(model=model, dimensions=dimensions_of(model))
+    try:
+        return Recipe(model=model, dimensions=dimensions_of(model))
+    except EmbeddingError as error:
+        raise SettingsError(f"setting LOCKSTEP_EMBEDDING_MODEL is wrong: {error}", hint=error.hint) from error
 
 
 async def ensure_collection(settings: Settings) -> tuple[LiveCollection, bool]:

@@ -32,11 +32,11 @@ def set_up_logging(level: str, log_format: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:00.123 INFO  streams.agents batch dropped records=200 reason="…"`."""
+    """`2026-11-20 12:00:00.123 INFO  streams.agents batch dropped records=200 reason="…"`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback below it where there is one."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[11:23]
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(" ", timespec="milliseconds")[:23]
         line = f"{moment} {record.levelname:<7} {record.name} {record.getMessage()}"
         fields = " ".join(f"{key}={_quoted(value)}" for key, value in _extra(record).items())
         text = f"{line} {fields}" if fields else line

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -21,6 +21,7 @@ from schemas.record import MAX_EPOCH, Place
 PREFIX = "LOCKSTEP_"
 DEFAULT_HOME = Path(".lockstep")
 
+HttpAddress = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -38,7 +39,7 @@ class KafkaSettings(_Group):
 class ConnectSettings(_Group):
     """Kafka Connect's REST, and how Connect itself reaches Postgres and Kafka where that differs from us."""
 
-    url: str = "http://127.0.0.1:8083"
+    url: HttpAddress = "http://127.0.0.1:8083"
     postgres_host: str | None = None
     postgres_port: Port | None = None
     kafka_brokers: str | None = None
@@ -68,7 +69,7 @@ class PostgresSettings(_Group):
 class QdrantSettings(_Group):
     """`timeout_seconds` bounds one request."""
 
-    url: str = "http://127.0.0.1:6333"
+    url: HttpAddress = "http://127.0.0.1:6333"
     api_key: SecretStr | None = None
     alias: str = "products"
     timeout_seconds: float = Field(default=10.0, gt=0)
@@ -97,8 +98,13 @@ class WorkerSettings(_Group):
 class LogSettings(_Group):
     """`format` is `text` for people or `json` for machines."""
 
-    level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    format: str = Field(default="text", pattern="^(text|json)$")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
 
 
 class Settings(BaseSettings):
@@ -179,7 +185,8 @@ def load_settings() -> Settings:
         return Settings(_env_file=env_files)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
+        reason = problem["msg"].removeprefix("Value error, ")
         name = f"{PREFIX}{'_'.join(str(part) for part in problem['loc'])}".upper()
         raise SettingsError(
-            f"setting {name} is wrong: {problem['msg'].lower()}", hint=f"see {name} in .env.example"
+            f"setting {name} is wrong: {reason[0].lower()}{reason[1:]}", hint=f"see {name} in .env.example"
         ) from error

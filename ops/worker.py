@@ -115,7 +115,13 @@ async def run_worker(settings: Settings) -> None:
                 **counters.as_dict(),
             }
 
-        register_pages(app, stats=stats, unready_because=unready_because, silence_seconds=pulse.silence_seconds)
+        register_pages(
+            app,
+            stats=stats,
+            unready_because=unready_because,
+            hint=lambda: health.held_hint,
+            silence_seconds=pulse.silence_seconds,
+        )
         try:
             await _run(app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
         finally:

@@ -2,9 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
+from schemas.action import Action
 from streams.batch import Step
+
+OUTCOMES = (*(action.name for action in get_args(Action)), "collapse")
+"""What may become of a change; `collapse`: a later one of the same batch stands for it."""
 
 
 @dataclass(slots=True)
@@ -17,7 +21,7 @@ class Counters:
     """Texts given to the model."""
     embeddings_avoided: int = 0
     """Living rows brought up to date without the model: kept, payload only, or the vector was there."""
-    actions: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     dead_letters: Counter[str] = field(default_factory=Counter)
 
     def count_step(self, step: Step, *, embedded: bool) -> None:

@@ -15,9 +15,14 @@ def register_pages(
     *,
     stats: Callable[[], dict[str, Any]],
     unready_because: Callable[[], str | None],
+    hint: Callable[[], str | None],
     silence_seconds: Callable[[], float],
 ) -> None:
-    """Add `/`, `/health/live` and `/health/ready`; they answer from the start on, before any assignment."""
+    """Add `/`, `/health/live` and `/health/ready`; they answer from the start on, before any assignment.
+
+    Ready means that the worker has its partitions and its table and holds nothing. An idle worker asks nobody, so it
+    stays ready while Qdrant is down: the next change tells.
+    """
     started = time.monotonic()
 
     @app.page("/", name="stats")
@@ -33,4 +38,4 @@ def register_pages(
     @app.page("/health/ready", name="ready")
     async def ready(view: web.View, request: web.Request) -> web.Response:
         reason = unready_because()
-        return view.json({"ready": reason is None, "reason": reason}, status=503 if reason else 200)
+        return view.json({"ready": reason is None, "reason": reason, "hint": hint()}, status=503 if reason else 200)

@@ -22,17 +22,19 @@ from ops.settings import load_settings
 from ops.terminal import ExitCode, err, out, print_json
 from schemas.product import price_text
 
-commands = typer.Typer(name="demo", help="See Lockstep at work, or fill the catalogue to try it yourself.")
+EMBEDDING_NOW = "a running worker embeds them now, and `lockstep reconcile` waits for it"
+
+commands = typer.Typer(name="demo")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to `lockstep`."""
-    app.add_typer(commands)
+    app.add_typer(commands, short_help="See Lockstep at work, or fill the catalogue to try it yourself.")
 
 
 @commands.callback(invoke_without_command=True)
 def demo(context: typer.Context) -> None:
-    """Start everything, load a catalogue, search it, change it, kill a worker, compare both stores, stop everything.
+    """Tell the whole story: start everything, load a catalogue, search and change it, kill a worker, compare, stop.
 
     The figures go to demo-report.json in LOCKSTEP_HOME. Exit code 1 if anything was not as it should be.
 
@@ -104,7 +106,7 @@ def generate(
     """
     rows = generate_products(count, seed, start)
     if load:
-        out.print(f"{asyncio.run(_copy(rows, count)):,} rows loaded")
+        out.print(f"{asyncio.run(_copy(rows, count)):,} rows loaded; {EMBEDDING_NOW}")
         return
     for draft in rows:
         values = {column: getattr(draft, column) for column in DRAFT_COLUMNS} | {"price": price_text(draft.price)}
@@ -176,3 +178,5 @@ def _print_report(report: LoadReport, dry_run: bool) -> None:
     for reason, count in report.reasons.most_common():
         table.add_row(f"  {reason}", f"{count:,}")
     out.print(table)
+    if report.stored.inserted and not dry_run:
+        out.print(EMBEDDING_NOW)

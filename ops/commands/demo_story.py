@@ -27,7 +27,11 @@ def tell(settings: Settings) -> None:
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await run_demo(settings, out, _whisper, fetch_progress)
 
-    report = asyncio.run(run())
+    try:
+        report = asyncio.run(run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        err.print("interrupted: everything that was started is stopped")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     path = settings.home / REPORT
     report.write(path)
     out.print(_closing(report))

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from ops.settings import Settings, load_settings
-from ops.terminal import ExitCode, out, print_json
+from ops.terminal import ExitCode, err, out, print_json
 
 if TYPE_CHECKING:
     from ops.reconcile import ReconcileReport
@@ -46,11 +46,15 @@ def reconcile(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
+def _say(line: str) -> None:
+    err.print(line, style="dim", markup=False)
+
+
 async def _reconcile(settings: Settings) -> "ReconcileReport":
     # Qdrant's client takes a second to import, which `--help` should not.
     from ops.catch_up import Pipeline
     from ops.reconcile import reconcile as compare
     from ops.stores import open_rows, open_store
 
-    async with open_store(settings) as store, open_rows(settings) as rows, Pipeline.open(settings) as pipeline:
+    async with open_store(settings) as store, open_rows(settings) as rows, Pipeline.open(settings, _say) as pipeline:
         return await compare(rows, store, settle=pipeline.settle)

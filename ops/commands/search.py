@@ -20,13 +20,17 @@ def register(app: typer.Typer) -> None:
 def search(
     text: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
     mode: Annotated[SearchMode, typer.Option(help="By meaning, by words, or both fused.")] = SearchMode.HYBRID,
-    color: Annotated[str | None, typer.Option(show_default=False)] = None,
-    department: Annotated[str | None, typer.Option(show_default=False)] = None,
-    product_type: Annotated[str | None, typer.Option(show_default=False)] = None,
-    product_group: Annotated[str | None, typer.Option(show_default=False)] = None,
-    index_name: Annotated[str | None, typer.Option(show_default=False)] = None,
-    price_min: Annotated[float | None, typer.Option(min=0, show_default=False)] = None,
-    price_max: Annotated[float | None, typer.Option(min=0, show_default=False)] = None,
+    color: Annotated[str | None, typer.Option(help="Exactly as in the catalogue: Black.", show_default=False)] = None,
+    department: Annotated[str | None, typer.Option(help="Exactly as in the catalogue.", show_default=False)] = None,
+    product_type: Annotated[
+        str | None, typer.Option(help="Exactly as in the catalogue: T-shirt.", show_default=False)
+    ] = None,
+    product_group: Annotated[str | None, typer.Option(help="Exactly as in the catalogue.", show_default=False)] = None,
+    index_name: Annotated[
+        str | None, typer.Option(help="Exactly as in the catalogue: Ladieswear.", show_default=False)
+    ] = None,
+    price_min: Annotated[float | None, typer.Option(min=0, help="Inclusive.", show_default=False)] = None,
+    price_max: Annotated[float | None, typer.Option(min=0, help="Inclusive.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
     offset: Annotated[int, typer.Option(min=0, max=10_000)] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -37,6 +41,8 @@ def search(
     """
     if not text.strip():
         raise typer.BadParameter("give some words to look for", param_hint="TEXT")
+    if price_min is not None and price_max is not None and price_min > price_max:
+        raise typer.BadParameter("is above --price-max", param_hint="--price-min")
     filters = Filters(
         color=color,
         department=department,
@@ -69,7 +75,7 @@ def _table(hits: list[Hit]) -> Table:
     table = Table(box=None, pad_edge=False, expand=False)
     table.add_column("Score", justify="right")
     table.add_column("Article", no_wrap=True)
-    table.add_column("Name", max_width=32, overflow="ellipsis", no_wrap=True)
+    table.add_column("Name", overflow="ellipsis", no_wrap=True)
     table.add_column("Colour", max_width=14, overflow="ellipsis", no_wrap=True)
     table.add_column("Price", justify="right")
     for hit in hits:

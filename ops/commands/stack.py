@@ -94,7 +94,7 @@ def logs(
     if not found:
         raise StackError(f"there are no logs in {directory}", hint="start the stack with `lockstep up`")
     if service is not None and service not in found:
-        raise StackError(f"there is no log of {service}", hint=f"one of {', '.join(found)}")
+        raise typer.BadParameter(f"there is no log of {service}, only of {', '.join(found)}", param_hint="SERVICE")
     chosen = [found[service]] if service else list(found.values())
     command = ["tail", "-n", str(lines), *(["-F"] if follow else []), "--", *map(str, chosen)]
     try:

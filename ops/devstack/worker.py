@@ -61,5 +61,7 @@ class Worker:
 
 
 def _name(settings: WorkerSettings, number: int) -> str:
-    """Static membership: the same number has the same name after a restart."""
+    """Static membership: the same number has the same name after a restart. A name that a person set is kept."""
+    if "name" not in settings.model_fields_set:
+        return f"worker-{number}"
     return settings.name if number == 1 else f"{settings.name.removesuffix('-1')}-{number}"

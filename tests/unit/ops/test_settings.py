@@ -52,11 +52,24 @@ def test_environment_wins_over_env_file_which_wins_over_the_stack(
         ("LOCKSTEP_WORKER_BATCH_RECORDS", "many"),
         ("LOCKSTEP_LOG_FORMAT", "xml"),
         ("LOCKSTEP_SET_ASIDE", "somewhere"),
+        ("LOCKSTEP_QDRANT_URL", "nonsense"),
+        ("LOCKSTEP_CONNECT_URL", "localhost:8083"),
     ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_a_log_level_is_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_LOG_LEVEL", "debug")
+    assert load_settings().log.level == "DEBUG"
+
+
+def test_a_wrong_value_shows_the_choices_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_LOG_LEVEL", "loud")
+    with pytest.raises(SettingsError, match="'DEBUG', 'INFO'"):
         load_settings()
 
 
