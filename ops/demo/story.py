@@ -4,11 +4,14 @@ import asyncio
 import signal
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +28,7 @@ from ops.devstack.stack import Stack
 from ops.reconcile import reconcile
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
+from schemas.errors import StackError
 from schemas.product import Product
 from schemas.search import Filters, Hit, SearchQuery
 from streams.topics import PRODUCT_CHANGES
@@ -220,8 +224,27 @@ async def run_demo(
     """Start a stack of its own, tell the story on it, and stop everything, whatever happens.
 
     A stack that an earlier run left behind is ended and wiped first.
+
+    Raises:
+        LockstepError: A part cannot be started or reached, or another demo is under way.
     """
-    stack = Stack(settings, settings.home / "demo", workers=1, say=say, progress=fetching)
+    home = settings.home / "demo"
+    with _alone(home.with_suffix(".lock")):
+        return await _run(Stack(settings, home, workers=1, say=say, progress=fetching), out, say)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Two demos at once would end each other's servers."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock).acquire(blocking=False):
+            yield
+    except Timeout as error:
+        raise StackError("another demo runs here", hint="wait for its end") from error
+
+
+async def _run(stack: Stack, out: Console, say: Callable[[str], None]) -> DemoReport:
     report = DemoReport()
     await stack.stop()
     stack.wipe()
