@@ -68,11 +68,6 @@ class Pipeline:
                 self._say(f"waiting for the worker: {behind:,} records behind")
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
-    async def lag_records(self) -> int:
-        """High watermarks minus committed offsets, over all partitions."""
-        marks = await self._admin.watermarks(PRODUCT_CHANGES)
-        return await self._behind({partition: mark.high for partition, mark in marks.items()})
-
     async def _behind(self, marks: dict[int, int]) -> int:
         committed = await self._admin.committed(APP_ID, PRODUCT_CHANGES)
         return sum(max(0, mark - committed.get(partition, 0)) for partition, mark in marks.items())

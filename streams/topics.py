@@ -19,7 +19,6 @@ CHANGELOG = f"{APP_ID}-{TABLE_NAME}-changelog"
 SIGNALS = "pgserver.signals"
 NOTIFICATIONS = "pgserver.notifications"
 HEARTBEAT = "__debezium-heartbeat.pgserver"
-HEARTBEAT_TABLE = "pgserver.public.debezium_heartbeat"
 SIGNAL_TABLE = "pgserver.public.debezium_signal"
 
 
