@@ -84,7 +84,10 @@ class EmbeddingSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    """`name` is this worker's static membership in the group: give each worker its own, and keep it over restarts."""
+    """`name` is this worker's static membership in the group: give each worker its own, and keep it over restarts.
+
+    `trail` is a file to which it appends a line for each record and what became of it; it grows for ever.
+    """
 
     name: str = Field(default_factory=lambda: f"{gethostname()}-1", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     batch_records: int = Field(default=200, ge=1, le=5000)
@@ -93,6 +96,7 @@ class WorkerSettings(_Group):
     web_host: str = "127.0.0.1"
     web_port: Port = 6066
     epoch: int = Field(default=0, ge=0, le=MAX_EPOCH)
+    trail: Path | None = None
 
 
 class LogSettings(_Group):

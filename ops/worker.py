@@ -15,6 +15,7 @@ import faust
 from connectors.kafka import KafkaAdmin
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
+from ops.trail import FileTrail
 from ops.watchdog import Watchdog
 from schemas.errors import BrokerError, ErrorKind, LockstepError, SettingsError
 from streams import topics
@@ -83,6 +84,7 @@ async def run_worker(settings: Settings) -> None:
             counters=counters,
             epoch=settings.worker.epoch,
             set_aside=settings.set_aside_places,
+            trail=FileTrail(settings.worker.trail, settings.worker.name) if settings.worker.trail else None,
         )
         register_indexer(
             app,

@@ -14,6 +14,8 @@ from schemas.record import Place, Record
 from streams.planner import fill_unavailable, outdated, plan, remember
 from streams.ports import RowSource
 
+COLLAPSE = "collapse"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -32,6 +34,23 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A record that comes too late to be applied, and why."""
+
+    place: Place
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A change that applies, its row whole, between the entries before and after it."""
+
+    change: Change
+    before: IndexedRow | None
+    after: IndexedRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What one batch does to one key.
 
@@ -43,16 +62,28 @@ class Step:
     partition: int
     before: IndexedRow | None
     after: IndexedRow | None
-    change: Change | None
     action: Action | None
-    skipped: tuple[SkipReason, ...]
+    applied: tuple[Applied, ...]
+    skipped: tuple[Skipped, ...]
     refused: tuple[Refusal, ...]
-    collapsed: int
 
     @property
-    def place(self) -> Place | None:
-        """Where the change that decides stands."""
-        return self.change.place if self.change else None
+    def change(self) -> Change | None:
+        """The change that decides."""
+        return self.applied[-1].change if self.applied else None
+
+    @property
+    def outcomes(self) -> list[tuple[Place, str]]:
+        """What became of each record of the key that was not refused, by its place.
+
+        `collapse`: a later change of the same batch stands for it.
+        """
+        decided = self.action.name if self.action else ""
+        return [
+            *((item.place, item.reason.value) for item in self.skipped),
+            *((item.change.place, COLLAPSE) for item in self.applied[:-1]),
+            *((item.change.place, decided) for item in self.applied[-1:]),
+        ]
 
 
 def decode_batch(
@@ -93,17 +124,16 @@ async def fold(
         SourceError: Postgres cannot be read now.
     """
     running = before
-    last: Change | None = None
-    skipped: list[SkipReason] = []
+    applied: list[Applied] = []
+    skipped: list[Skipped] = []
     refused: list[Refusal] = []
-    applied = 0
     for item in received:
         change = item.change
         if change is None:
             running = _with_gap(running)
             continue
         if reason := outdated(change, running):
-            skipped.append(reason)
+            skipped.append(Skipped(place=change.place, reason=reason))
             continue
         if change.unavailable:
             try:
@@ -115,22 +145,22 @@ async def fold(
                 running = _with_gap(running)
                 continue
             if known is None:
-                skipped.append(SkipReason.ROW_IS_GONE)
+                skipped.append(Skipped(place=change.place, reason=SkipReason.ROW_IS_GONE))
                 continue
             change = fill_unavailable(change, known)
-        running = remember(change, running, recipe, now_ms=now_ms)
-        last = change
-        applied += 1
+        after = remember(change, running, recipe, now_ms=now_ms)
+        applied.append(Applied(change=change, before=running, after=after))
+        running = after
+    last = applied[-1] if applied else None
     return Step(
         key=key,
         partition=received[0].record.place.partition,
         before=before,
         after=running,
-        change=last,
-        action=plan(last, before, running, collapsed=applied > 1) if last and running else None,
+        action=plan(last.change, before, last.after, collapsed=len(applied) > 1) if last else None,
+        applied=tuple(applied),
         skipped=tuple(skipped),
         refused=tuple(refused),
-        collapsed=max(applied - 1, 0),
     )
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from schemas.action import Action
-from streams.batch import Step
+from streams.batch import COLLAPSE, Step
 
-OUTCOMES = (*(action.name for action in get_args(Action)), "collapse")
-"""What may become of a change; `collapse`: a later one of the same batch stands for it."""
+OUTCOMES = (*(action.name for action in get_args(Action)), COLLAPSE)
+"""What may become of a change; collapsed: a later one of the same batch stands for it."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Counters:
     def count_step(self, step: Step, *, embedded: bool) -> None:
         """Count what a batch did to one key."""
         self.actions["skip"] += len(step.skipped)
-        self.actions["collapse"] += step.collapsed
+        self.actions[COLLAPSE] += max(len(step.applied) - 1, 0)
         if step.action is None or step.change is None:
             return
         self.actions[step.action.name] += 1

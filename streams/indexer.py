@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 from schemas.dead_letter import DeadLetter
 from schemas.document import Vectors
@@ -18,7 +19,7 @@ from streams.batch import Received, Refusal, Step, decode_batch, fold
 from streams.counters import Counters
 from streams.health import Health
 from streams.point_writer import PointWriter
-from streams.ports import DeadLetterTopic, Embedders, IndexedRows, Lease, RowSource, TableEntry, VectorStore
+from streams.ports import DeadLetterTopic, Embedders, IndexedRows, Lease, RowSource, TableEntry, Trail, VectorStore
 from streams.retry_policy import hold_until_done
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Indexer:
     counters: Counters
     epoch: int = 0
     set_aside: Collection[Place] = ()
+    trail: Trail | None = None
     clock: Callable[[], datetime] = utc_now
 
     async def apply(self, records: Sequence[Record], lease: Lease) -> None:
@@ -77,6 +79,8 @@ class Indexer:
                     if step.after is not None and step.after is not step.before
                 ]
             )
+        if self.trail:
+            self.trail.note([*chain.from_iterable(step.outcomes for step in outcome.steps), *_set_aside(outcome)])
         self._count(records, outcome, vectors)
 
     async def _attempt(
@@ -113,7 +117,11 @@ class Indexer:
                     refusals += step.refused  # of the last plan only: planned again, a key refuses them again
                     continue
                 items = received[step.key]
-                index = next(i for i, item in enumerate(items) if item.change and item.change.place == step.place)
+                index = next(
+                    i
+                    for i, item in enumerate(items)
+                    if item.change and item.change.place == step.applied[-1].change.place
+                )
                 refusals.append(Refusal(record=items[index].record, error=error))
                 items[index] = Received(record=items[index].record, change=None)
                 retries[step.key] = items
@@ -133,6 +141,10 @@ class Indexer:
                 "record set aside",
                 extra={"action": "set_aside", "place": str(refusal.record.place), "error": str(refusal.error)},
             )
+
+
+def _set_aside(outcome: _Outcome) -> list[tuple[Place, str]]:
+    return [(refusal.record.place, "dead_letter") for refusal in outcome.refusals]
 
 
 def _dead_letter(refusal: Refusal, attempts: int, now: datetime) -> DeadLetter:

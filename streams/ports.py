@@ -10,6 +10,7 @@ from schemas.document import Deletion, Document, StoredPoint, Vectors
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
+from schemas.record import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,14 @@ class DeadLetterTopic(Protocol):
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once the broker has confirmed them all."""
+        ...
+
+
+class Trail(Protocol):
+    """Where a worker says what became of each record, for an audit."""
+
+    def note(self, outcomes: Sequence[tuple[Place, str]]) -> None:
+        """Called once the effect of the records is confirmed, before they are acknowledged."""
         ...
 
 

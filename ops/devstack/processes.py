@@ -69,7 +69,8 @@ class ServerProcess:
 
     def how_it_ended(self) -> str:
         """Its exit code and last words, or its signal; where its log is, if it was not our child."""
-        code = self._child.poll() if self._child else None
+        self._reap()
+        code = self._child.returncode if self._child else None
         if code is None:
             return f"see {self.log_file}"
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}: {self.last_words()}"

@@ -41,7 +41,7 @@ class Stack:
 
     `services` are those to run; the others' addresses are taken from the settings. With `usual_ports=False` every port
     is a free one, so that several stacks run side by side. `say` takes a line for each step; `progress` shows
-    how far a download is.
+    how far a download is. `for_workers` gives the workers other settings than everybody else has.
 
     As a context manager it starts everything and stops everything. It keeps nothing of an event loop, so its methods
     may be called from one loop after the other.
@@ -57,6 +57,7 @@ class Stack:
         usual_ports: bool = True,
         say: Say | None = None,
         progress: Progress | None = None,
+        for_workers: Callable[[Settings], Settings] = lambda settings: settings,
     ) -> None:
         self.home = StackHome(home)
         self._given = settings
@@ -79,7 +80,9 @@ class Stack:
         self._qdrant = Qdrant(self.home, ports)
         count = max(workers, *(number for number in self._worker_numbers()), 0)
         every: list[Service] = [self._kafka, self._connect, self._postgres, self._qdrant]
-        every += [Worker(number, self.home, ports, lambda: self.settings) for number in range(1, count + 1)]
+        every += [
+            Worker(number, self.home, ports, lambda: for_workers(self.settings)) for number in range(1, count + 1)
+        ]
         self._servers = {service.name: Server(service, self.home) for service in every}
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from schemas.document import Vectors
 from schemas.errors import EmbeddingError, ErrorKind, SourceError
 from schemas.product import Product
 from schemas.recipe import Recipe
-from schemas.record import Record
+from schemas.record import Place, Record
 from streams import retry_policy
 from streams.counters import Counters
 from streams.health import Health
@@ -44,6 +44,11 @@ class Pipeline:
     health: Health = field(default_factory=Health)
     topic: Topic = field(default_factory=Topic)
     counters: Counters = field(default_factory=Counters)
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, outcomes: Sequence[tuple[Place, str]]) -> None:
+        """The trail."""
+        self.outcomes += [(str(place), outcome) for place, outcome in outcomes]
 
     async def apply(self, *records: Record, lease: CountingLease | None = None, epoch: int = 0) -> None:
         indexer = Indexer(
@@ -55,6 +60,7 @@ class Pipeline:
             health=self.health,
             counters=self.counters,
             epoch=epoch,
+            trail=self,
             clock=lambda: NOW,
         )
         await indexer.apply(records, lease or CountingLease())
@@ -401,3 +407,33 @@ async def test_promise_2_any_redelivery_ends_in_the_same_index(
     assert indexed == _final_state(p.topic)
     for versions in p.store.history.values():
         assert versions == sorted(versions)
+
+
+async def test_promise_1_each_record_of_a_batch_stands_in_the_trail_once(p: Pipeline) -> None:
+    p.store.reject = {"c"}
+    first = [p.topic.create("a"), p.topic.create("b"), p.topic.update("a", price="1.00"), p.topic.append("a", b"{")]
+    first += [p.topic.create("c"), p.topic.append(None, b"x", raw=b"?"), p.topic.delete("b")]
+    await p.apply(*first)
+    await p.apply(*first[:2], p.topic.tombstone("b"))
+    outcomes = [outcome for _, outcome in sorted(p.outcomes[:7])]
+    assert outcomes == [
+        "collapse",
+        "collapse",
+        "upsert_point",
+        "dead_letter",
+        "dead_letter",
+        "dead_letter",
+        "delete_point",
+    ]
+    assert [place for place, _ in sorted(p.outcomes[:7])] == [str(record.place) for record in first]
+    assert sorted(outcome for _, outcome in p.outcomes[7:]) == [
+        "keep",
+        "redelivered_by_broker",
+        "redelivered_by_broker",
+    ]
+
+
+async def test_a_batch_that_was_dropped_leaves_no_trail(p: Pipeline) -> None:
+    with pytest.raises(LeaseLostError):
+        await p.apply(p.topic.create("a"), lease=CountingLease(ends_at=2))
+    assert p.outcomes == []
