@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check up down clean help
+.PHONY: demo test soak check up down clean help
 
 help:  ## What there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -13,6 +13,9 @@ demo: $(INSTALLED)  ## Start everything, load a catalogue, search, break things,
 
 test: check  ## Everything: check, contract, integration, e2e
 	@$(BIN)/pytest -q tests/contract tests/integration tests/e2e
+
+soak: $(INSTALLED)  ## Ten minutes of changes and faults from a random seed, then an audit of every record
+	@$(BIN)/lockstep bench soak --minutes 10 --workers 3
 
 check: $(INSTALLED)  ## Format, lint, types, imports, unit tests: under a minute
 	@$(BIN)/ruff format --check .

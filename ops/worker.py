@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 BROKER_PATIENCE_SECONDS = 60.0
 STOP_WITHIN_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 0.05
 UNKNOWN_ERROR_EXIT_CODE = 70
 """`EX_SOFTWARE`: the supervisor restarts us, and what was not acknowledged comes again."""
 
@@ -125,7 +126,9 @@ async def run_worker(settings: Settings) -> None:
             silence_seconds=pulse.silence_seconds,
         )
         try:
-            await _run(app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once))
+            await _run(
+                app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once), health
+            )
         finally:
             warming.cancel()
             embedders.close()
@@ -194,7 +197,7 @@ async def _warm_up(store: VectorStore, embedders: Embedders) -> None:
         logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})
 
 
-async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog) -> None:
+async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog, health: Health) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -216,6 +219,8 @@ async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog) -> None:
     patience = threading.Timer(STOP_WITHIN_SECONDS, _stop_without_the_broker)
     patience.daemon = True
     patience.start()
+    while health.confirming_since is not None:  # Faust's producer crashes when it is stopped with records unsent
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
     await app.stop()
     for task in (starting, crash, beating):
         task.cancel()

@@ -4,14 +4,11 @@ import asyncio
 import signal
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -23,12 +20,12 @@ from ops.demo.probes import SearchProbe, WorkerStats
 from ops.demo.progress import progress
 from ops.demo.raw_embedding import raw_documents_per_second
 from ops.demo.report import DemoReport
+from ops.devstack.alone import alone
 from ops.devstack.keeper import keep_worker
 from ops.devstack.stack import Stack
 from ops.reconcile import reconcile
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
-from schemas.errors import StackError
 from schemas.product import Product
 from schemas.search import Filters, Hit, SearchQuery
 from streams.topics import PRODUCT_CHANGES
@@ -231,19 +228,8 @@ async def run_demo(
         LockstepError: A part cannot be started or reached, or another demo is under way.
     """
     home = settings.home / "demo"
-    with _alone(home.with_suffix(".lock")):
+    with alone(home, "demo"):
         return await _run(Stack(settings, home, workers=1, say=say, progress=fetching), out, say)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Two demos at once would end each other's servers."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock).acquire(blocking=False):
-            yield
-    except Timeout as error:
-        raise StackError("another demo runs here", hint="wait for its end") from error
 
 
 async def _run(stack: Stack, out: Console, say: Callable[[str], None]) -> DemoReport:

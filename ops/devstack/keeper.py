@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from ops.devstack.home import StackHome
 from ops.devstack.stack import SERVICES, Say, Stack
+from ops.terminal import ExitCode
 from schemas.errors import StackError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,6 +26,10 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 """A worker that ran this long has its next wait short again."""
+_CRASHES = 6
+_CRASHED_WITHIN_SECONDS = 15.0
+_NO_CRASH = (0, int(ExitCode.UNREACHABLE))
+"""Told to stop; the broker is away."""
 _STOP_SECONDS = 120.0
 _ENDING_SECONDS = 2.0
 
@@ -159,7 +164,7 @@ async def dismiss(home: StackHome) -> bool:
 
 
 async def _watch(stack: Stack, until: asyncio.Task[bool], say: Say) -> None:
-    workers = [asyncio.create_task(keep_worker(stack, name, say)) for name in stack.names if name not in SERVICES]
+    workers = [asyncio.create_task(_keep_or_tell(stack, name, say)) for name in stack.names if name not in SERVICES]
     servers = [asyncio.create_task(_tell_of_end(stack, name, say)) for name in stack.names if name in SERVICES]
     tasks = {until, *workers, *servers}
     try:
@@ -174,12 +179,26 @@ async def _watch(stack: Stack, until: asyncio.Task[bool], say: Say) -> None:
 
 
 async def keep_worker(stack: Stack, name: str, say: Say) -> None:
-    """Start a worker again whenever it ends, at once at first, then after longer and longer waits."""
+    """Start a worker again whenever it ends, at once at first, then after longer and longer waits.
+
+    Raises:
+        StackError: It refused its settings, or ended by itself six times in a row soon after its start.
+    """
     wait_seconds = _FIRST_WAIT_SECONDS
     started = time.monotonic()
+    crashes = 0
     while True:
         await _until_ended(stack, name)
-        if time.monotonic() - started > _STEADY_SECONDS:
+        ran_seconds = time.monotonic() - started
+        code = stack.exit_code(name)
+        crashed = code is not None and code > 0 and code not in _NO_CRASH and ran_seconds < _CRASHED_WITHIN_SECONDS
+        crashes = crashes + 1 if crashed else 0
+        if code == ExitCode.USAGE or crashes == _CRASHES:
+            raise StackError(
+                f"{name} is not started again: {stack.how_it_ended(name)}",
+                hint=f"see {stack.log_file(name)}, then `lockstep up --detach`",
+            )
+        if ran_seconds > _STEADY_SECONDS:
             wait_seconds = _FIRST_WAIT_SECONDS
         say(f"{name} ended ({stack.how_it_ended(name)}); starting it again in {wait_seconds:g} s")
         await asyncio.sleep(wait_seconds)
@@ -191,6 +210,15 @@ async def keep_worker(stack: Stack, name: str, say: Say) -> None:
             say(str(error))
         else:
             say(f"{name} is ready again")
+
+
+async def _keep_or_tell(stack: Stack, name: str, say: Say) -> None:
+    """Keep a worker; when it is given up, say so, and keep the others until a signal comes."""
+    try:
+        await keep_worker(stack, name, say)
+    except StackError as error:
+        say(f"GIVEN UP: {error}. Try: {error.hint}")
+        await asyncio.Event().wait()
 
 
 async def _tell_of_end(stack: Stack, name: str, say: Say) -> None:

@@ -18,7 +18,7 @@ _RECORD_PID = 'echo $$ >&0 && exec "$@" </dev/null'
 _POLL_SECONDS = 0.03
 _KILL_SECONDS = 10.0
 _MAX_LOG_BYTES = 16 * 1024 * 1024
-_TROUBLE = ("FATAL", "ERROR", "Error", "Exception")
+_TROUBLE = ("CRITICAL", "FATAL", "ERROR", "Error", "Exception")
 
 StopSignals = Sequence[tuple[signal.Signals, float]]
 """What is sent to end a server, each signal with the seconds it is given."""
@@ -67,10 +67,15 @@ class ServerProcess:
         process = self._find()
         return process.pid if process else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of a child of ours that has ended; negative for a signal."""
+        self._reap()
+        return self._child.returncode if self._child else None
+
     def how_it_ended(self) -> str:
         """Its exit code and last words, or its signal; where its log is, if it was not our child."""
-        self._reap()
-        code = self._child.returncode if self._child else None
+        code = self.exit_code
         if code is None:
             return f"see {self.log_file}"
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}: {self.last_words()}"

@@ -150,6 +150,10 @@ class Stack:
         """What is known of the end of a service or worker that does not run."""
         return self._server(name).process.how_it_ended()
 
+    def exit_code(self, name: str) -> int | None:
+        """The exit code of a service or worker that has ended, if we started it; negative for a signal."""
+        return self._server(name).process.exit_code
+
     async def start(self) -> tuple[str, ...]:
         """Start what does not run, prepare it, and wait until all is ready; gives the names of what was started.
 

@@ -30,6 +30,7 @@ class FakeStack:
         self.restarts: list[str] = []
         self.error: StackError | None = None
         self.slow = False
+        self.code = 70
 
     async def start(self) -> tuple[str, ...]:
         self.up = {"kafka"}
@@ -50,6 +51,12 @@ class FakeStack:
 
     def is_running(self, name: str) -> bool:
         return name in self.up
+
+    def exit_code(self, name: str) -> int | None:
+        return self.code
+
+    def log_file(self, name: str) -> Path:
+        return self.home.logs / f"{name}.log"
 
     def how_it_ended(self, name: str) -> str:
         return "exit code 70: unknown error"
@@ -129,6 +136,39 @@ async def test_a_worker_that_ends_is_started_again_after_longer_and_longer_waits
     waits = [line for line in said if line.startswith("worker-1 ended")]
     assert [line.rpartition(" in ")[2] for line in waits] == ["0.01 s", "0.02 s", "0.04 s"]
     assert "exit code 70: unknown error" in waits[0]
+
+
+@pytest.mark.parametrize(("code", "starts"), [(2, 0), (70, 5)], ids=["wrong setting", "crash loop"])
+async def test_a_worker_that_cannot_run_is_given_up_loudly(
+    code: int, starts: int, stack: FakeStack, said: list[str]
+) -> None:
+    stack.code = code
+    keeping = _keep(stack, said, lambda started: None)
+    await _until(lambda: stack.up == {"kafka", "worker-1"})
+    for count in range(starts):
+        stack.up.discard("worker-1")
+        await _until(lambda count=count: said.count("worker-1 is ready again") == count + 1)
+    stack.up.discard("worker-1")
+    await _until(lambda: any("GIVEN UP: worker-1 is not started again: exit code 70" in line for line in said))
+    assert "kafka" in stack.up
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await keeping
+    assert len(stack.restarts) == starts
+
+
+@pytest.mark.parametrize("code", [0, 3, -9], ids=["stopped", "broker away", "killed"])
+async def test_a_worker_that_was_ended_from_outside_is_never_given_up(
+    code: int, stack: FakeStack, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_LONGEST_WAIT_SECONDS", 0.01)
+    stack.code = code
+    keeping = _keep(stack, said, lambda started: None)
+    await _until(lambda: stack.up == {"kafka", "worker-1"})
+    for count in range(8):
+        stack.up.discard("worker-1")
+        await _until(lambda count=count: said.count("worker-1 is ready again") == count + 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await keeping
 
 
 async def test_there_is_one_keeper(stack: FakeStack, said: list[str]) -> None:
