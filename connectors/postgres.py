@@ -7,9 +7,11 @@ from decimal import Decimal
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import asyncpg
 
+from connectors.debezium.signals import EXECUTE_SNAPSHOT, snapshot_signals
 from connectors.postgres_errors import source_errors
 from schemas.errors import ErrorKind, SourceError
 from schemas.product import COLUMNS, Product
@@ -171,6 +173,16 @@ class Postgres:
         with source_errors(f"read replication slot {slot}"):
             row = await self._pool.fetchrow(query, slot, position)
         return None if row is None else bool(row[0])
+
+    async def signal_snapshot(self, article_ids: Sequence[str]) -> None:
+        """Ask Debezium to read these rows again; it does so once it meets the signals in the WAL.
+
+        Each row that exists then comes as a snapshot read; a key without a row gives nothing.
+        """
+        signals = [(f"lockstep-{uuid4()}", EXECUTE_SNAPSHOT, data) for data in snapshot_signals(article_ids)]
+        query = "INSERT INTO public.debezium_signal (id, type, data) VALUES ($1, $2, $3)"
+        with source_errors("signal an incremental snapshot"):
+            await self._pool.executemany(query, signals)
 
     async def copy_products(self, drafts: Iterable[ProductDraft]) -> int:
         """COPY new rows in batches of 10,000, each its own transaction; gives their number.

@@ -5,7 +5,19 @@ import sys
 
 import typer
 
-from ops.commands import bench, collections, connector, demo, reconcile, search, stack, topics, worker
+from ops.commands import (
+    bench,
+    collections,
+    connector,
+    dead_letters,
+    demo,
+    reconcile,
+    search,
+    stack,
+    table,
+    topics,
+    worker,
+)
 from ops.terminal import ExitCode, err, print_error
 from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
 
@@ -17,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (stack, worker, search, reconcile, topics, connector, collections, demo, bench):
+for group in (stack, worker, search, reconcile, dead_letters, topics, connector, collections, demo, bench):
     group.register(app)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from connectors.changelog_store import ChangelogReader
 from connectors.kafka import KafkaAdmin
+from connectors.topic_reader import TopicReader
 from ops.bench.audit import Evidence, Finding, Verdict, judge_soak
 from ops.bench.injector import Injector
 from ops.bench.poison import PoisonSource
@@ -238,7 +238,7 @@ async def _gather(stack: Stack, proxy: QdrantProxy, poison: PoisonSource, trail:
 
 
 async def _records(settings: Settings, topic: str) -> AsyncIterator[Any]:
-    async with ChangelogReader(settings.kafka.brokers, topic) as reader:
+    async with TopicReader(settings.kafka.brokers, topic) as reader:
         marks = await reader.watermarks(range(PARTITIONS))
         starts = {number: mark.low for number, mark in marks.items()}
         ends = {number: mark.high for number, mark in marks.items()}

@@ -43,6 +43,14 @@ _RENAME = (
     "UPDATE products SET article_id = $2, updated_at = now() "
     "WHERE article_id = $1 AND NOT EXISTS (SELECT FROM products WHERE article_id = $2)"
 )
+_CONNECTION_BROKE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # it broke in the middle of a statement
+    asyncpg.OperatorInterventionError,  # the server is stopping or starting
+)
 
 
 class _RolledBackError(Exception):
@@ -91,9 +99,7 @@ class Writers:
                         await asyncio.sleep(random.expovariate(1 / self._pause_seconds))
                 finally:
                     connection.terminate()
-            except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-                await asyncio.sleep(RECONNECT_SECONDS)
-            except asyncpg.OperatorInterventionError:  # the server is stopping or starting
+            except _CONNECTION_BROKE:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _transact(self, connection: asyncpg.Connection, random: Random) -> None:

@@ -121,6 +121,8 @@ class Running:
                 for message in consumer.consume(left, timeout=10):
                     left -= 1
                     headers = dict(message.headers() or [])
+                    if "lockstep-place" not in headers:
+                        continue  # it resolves a dead letter
                     place = headers["lockstep-place"].decode()
                     found[place] = headers | {"key": message.key(), "value": message.value()}
             return found

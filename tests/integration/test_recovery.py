@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from connectors.changelog_store import ChangelogReader
 from connectors.kafka import KafkaAdmin
+from connectors.topic_reader import TopicReader
 from ops.devstack.stack import Stack
 from schemas.errors import DecodeError
 from schemas.indexed_row import IndexedRow
@@ -74,7 +74,7 @@ class Group:
         assert producer.flush(WAIT_SECONDS) == 0
 
     async def read(self, partition: int) -> list[tuple[bytes, bytes | None]]:
-        async with ChangelogReader(self._brokers, self.changelog) as reader:
+        async with TopicReader(self._brokers, self.changelog) as reader:
             ends = {partition: (await reader.watermarks([partition]))[partition].high}
             return [(r.key(), r.value()) async for batch in reader.read({partition: 0}, ends) for r in batch]
 
