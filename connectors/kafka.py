@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,6 +139,27 @@ class KafkaAdmin:
                 raise broker_error(f"read offsets of group {group}", self._brokers, partition.error)
         return {partition.partition: partition.offset for partition in answer if partition.offset >= 0}
 
+    async def members(self, group: str) -> tuple[str, ...]:
+        """The clients that are in the group now; one that was killed stays until its session ends."""
+        with self._errors(f"describe group {group}"):
+            answers = await _results(
+                self._client.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_SECONDS)
+            )
+        return tuple(member.group_instance_id or member.client_id for member in answers[group].members)
+
+    async def delete(self, name: str) -> None:
+        """Remove a topic with all its records; a missing one is no error. Returns once the broker knows it no more."""
+        with self._errors(f"delete topic {name}"):
+            [future] = self._client.delete_topics([name], request_timeout=REQUEST_TIMEOUT_SECONDS).values()
+            try:
+                await asyncio.wrap_future(future)
+            except KafkaException as error:
+                if _code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+            else:
+                logger.info("topic deleted", extra={"action": "topic_deleted", "topic": name})
+        await self._wait_until(lambda known: name not in known, {name}, f"{name} is not deleted yet")
+
     def _member_of(self, group: str) -> Consumer:
         """A consumer that never subscribes, and so never joins: it only asks the group's coordinator.
 
@@ -204,19 +225,20 @@ class KafkaAdmin:
                         raise
                 else:
                     logger.info("topic created", extra={"action": "topic_created", "topic": name})
-        await self._wait_until_known({change.name for change in changes})
+        names = {change.name for change in changes}
+        await self._wait_until(lambda known: names <= known, names, "created topics are not known yet")
 
-    async def _wait_until_known(self, names: set[str]) -> None:
-        # The controller has created them; the broker that is asked may hear of it a moment later.
+    async def _wait_until(self, done: Callable[[Set[str]], bool], names: set[str], otherwise: str) -> None:
+        # The controller has done it; the broker that is asked may hear of it a moment later.
         retrying = AsyncRetrying(
-            retry=retry_if_result(lambda present: bool(names - present.keys())),
+            retry=retry_if_result(lambda present: not done(present.keys())),
             wait=wait_fixed(_RETRY_SECONDS),
             stop=stop_after_delay(REQUEST_TIMEOUT_SECONDS),
         )
         try:
             await retrying(self.describe, names)
         except RetryError as error:
-            raise BrokerError(f"created topics are not known to {self._brokers} yet") from error
+            raise BrokerError(f"{otherwise} at {self._brokers}") from error
 
     async def _configure(self, changes: list[SetTopicConfig]) -> None:
         resources = []

@@ -29,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (stack, worker, search, reconcile, dead_letters, topics, connector, collections, demo, bench):
+for group in (stack, worker, search, reconcile, dead_letters, table, topics, connector, collections, demo, bench):
     group.register(app)
 
 

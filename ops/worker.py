@@ -11,10 +11,13 @@ from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from connectors.kafka import KafkaAdmin
 from ops.settings import Settings
+from ops.source import look_at_source
 from ops.stores import open_embedders, open_rows, open_store
+from ops.terminal import ExitCode
 from ops.trail import FileTrail
 from ops.watchdog import Watchdog
 from schemas.errors import BrokerError, ErrorKind, LockstepError, SettingsError
@@ -27,6 +30,8 @@ from streams.health import Health
 from streams.indexer import Indexer
 from streams.lease import Pulse
 from streams.ports import Embedders, VectorStore
+from streams.source_identity import SourceGuard
+from streams.source_marks import FaustMarks, verify_source_at_recovery
 from streams.tables import FaustIndexedRows, declare_table
 from streams.web import register_pages
 
@@ -39,13 +44,25 @@ UNKNOWN_ERROR_EXIT_CODE = 70
 """`EX_SOFTWARE`: the supervisor restarts us, and what was not acknowledged comes again."""
 
 
-def stop_at_once(reason: str) -> NoReturn:
+def stop_at_once(reason: str, code: int = UNKNOWN_ERROR_EXIT_CODE) -> NoReturn:
     """End the process without another step of the event loop, so that nothing more is acknowledged or written."""
     logger.critical("worker ends", extra={"action": "worker_exit", "reason": reason})
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stderr.flush()
-    os._exit(UNKNOWN_ERROR_EXIT_CODE)
+    os._exit(code)
+
+
+def stop_for(error: LockstepError) -> NoReturn:
+    """End the process at once for an error that we know, with the exit code that stands for it."""
+    reason = f"{error}; try: {error.hint}" if error.hint else str(error)
+    match error:
+        case SettingsError():
+            stop_at_once(reason, ExitCode.USAGE)
+        case BrokerError():
+            stop_at_once(reason, ExitCode.UNREACHABLE)
+        case _:
+            stop_at_once(reason)
 
 
 def _stop_without_the_broker() -> None:
@@ -72,7 +89,16 @@ async def run_worker(settings: Settings) -> None:
         store = await opened.enter_async_context(open_store(settings))
         rows = await opened.enter_async_context(open_rows(settings, connect_now=False))
         app = _create_app(settings)
-        table = FaustIndexedRows(declare_table(app))
+        faust_table = declare_table(app)
+        table = FaustIndexedRows(faust_table)
+        admin = await opened.enter_async_context(KafkaAdmin(settings.kafka.brokers))
+        verification = verify_source_at_recovery(
+            app,
+            faust_table,
+            SourceGuard(marks=FaustMarks(faust_table), look=lambda: look_at_source(admin), epoch=settings.worker.epoch),
+            topic=topics.PRODUCT_CHANGES,
+            stop=stop_for,
+        )
         embedders = open_embedders(settings)
         warming = asyncio.create_task(_warm_up(store, embedders))
         indexer = Indexer(
@@ -94,6 +120,7 @@ async def run_worker(settings: Settings) -> None:
             pulse=pulse,
             batch_records=settings.worker.batch_records,
             batch_wait_seconds=settings.worker.batch_wait_seconds,
+            verification=verification,
             stop=stop_at_once,
         )
 
@@ -210,7 +237,10 @@ async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog, health: Health)
     logger.info("worker starts", extra={"action": "worker_start", "web": f"{app.conf.web_bind}:{app.conf.web_port}"})
     await asyncio.wait({stopping, crash, starting}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done() and (error := starting.exception()):
-        stop_at_once(f"cannot start: {error}")
+        stop_at_once(
+            f"cannot start: {error}",
+            ExitCode.UNREACHABLE if isinstance(error, KafkaError) else UNKNOWN_ERROR_EXIT_CODE,
+        )
     await asyncio.wait({stopping, crash}, return_when=asyncio.FIRST_COMPLETED)
     if not told_to_stop.is_set():
         stop_at_once(_crash_reason(app))

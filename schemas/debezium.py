@@ -167,6 +167,8 @@ def _key(data: bytes | None) -> str:
         _refuse("key's article_id is not a text", hint=_KEY_HINT)
     if not article_id:
         _refuse("key's article_id is empty", hint=_IDENTITY_HINT)
+    if "\0" in article_id:  # Postgres has no such text, and the table keeps its own marks under such keys
+        _refuse("key's article_id holds a NUL")
     return article_id
 
 

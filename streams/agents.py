@@ -12,6 +12,7 @@ from streams.app import commit
 from streams.indexer import Indexer
 from streams.lease import GenerationLease, Pulse
 from streams.ports import LeaseLostError
+from streams.source_marks import Verification
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ def register_indexer(
     pulse: Pulse,
     batch_records: int,
     batch_wait_seconds: float,
+    verification: Verification,
     stop: Callable[[str], NoReturn],
 ) -> Any:
     """Register the agent that applies the topic's records through the indexer.
@@ -38,6 +40,8 @@ def register_indexer(
         live = [event for event in events if event.message.generation_id == generation]
         if not live:
             return
+        if verification.generation != generation:
+            stop(f"records came in generation {generation} before their topic was verified")
         lease = GenerationLease(
             generation=generation, current_generation=lambda: app.consumer_generation_id, pulse=pulse
         )

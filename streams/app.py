@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any, cast
 
 import faust
@@ -87,6 +88,11 @@ def ready_partitions(app: faust.App, topic: str) -> frozenset[int] | None:
     """The partitions of a topic that this worker reads; None before the first assignment and during a rebalance."""
     if app.rebalancing or not app.consumer_generation_id or app.consumer_generation_id < 0:
         return None
+    return assigned_partitions(app, topic)
+
+
+def assigned_partitions(app: faust.App, topic: str) -> frozenset[int]:
+    """The partitions of a topic that the group has given this worker, recovered or not."""
     return frozenset(tp.partition for tp in app.consumer.assignment() if tp.topic == topic)
 
 
@@ -96,9 +102,34 @@ def recovered(app: faust.App) -> bool:
     return bool(tables.recovery.completed.is_set()) and not app.in_recovery
 
 
-async def commit(app: faust.App, offsets: dict[TP, int]) -> None:
-    """Commit exactly these offsets, each the next one to read.
+async def commit(app: faust.App, offsets: Mapping[TP, int]) -> bool:
+    """Commit exactly these offsets, each the next one to read; False when a partition of them has left meanwhile.
 
     Faust's own commit creeps by one record an interval where compaction has left gaps.
     """
-    await cast(Any, app.consumer)._commit_offsets(offsets)
+    generation = app.consumer_generation_id
+    committed = await cast(Any, app.consumer)._commit_offsets(offsets)
+    # Faust discards the offsets of partitions that are not ours.
+    ours = offsets.keys() <= app.consumer.assignment()
+    return bool(committed) and ours and app.consumer_generation_id == generation
+
+
+async def read_from(app: faust.App, offsets: Mapping[TP, int]) -> bool:
+    """Commit these offsets and go there, while the partitions are paused; False when one of them has left meanwhile."""
+    if not await commit(app, offsets):
+        return False
+    # After a recovery Faust seeks to what is committed, but for an offset of zero, at which aiokafka does nothing.
+    await cast(Any, app.consumer)._thread.seek_wait(offsets)
+    return True
+
+
+async def leave_group(app: faust.App) -> None:
+    """Give up the static membership, for the group to share its partitions out anew.
+
+    Otherwise a worker that comes back within its session is given the very partitions that it had, and where these
+    were shared out while the source topic was away, there are none of it among them. aiokafka never leaves with a name.
+    """
+    thread = cast(Any, app.consumer)._thread
+    coordinator = thread._consumer._coordinator
+    coordinator._group_instance_id = None
+    await thread.call_thread(coordinator._maybe_leave_group)
