@@ -112,6 +112,12 @@ class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to byt
         self.data[key] = value
         self._key_partition[key] = partition
 
+    def forget(self, key: bytes) -> int:
+        """Drop the entry of a key; gives the partition that its tombstone goes to."""
+        del self.data[key]
+        self._outdated.discard(key)
+        return self._key_partition.pop(key)
+
     def outdated_entries(self) -> list[tuple[int, bytes, bytes]]:
         """Partition, key and entry of the keys whose last changelog record is older than their entry."""
         return [(self._key_partition[key], key, self.data[key]) for key in self._outdated]

@@ -28,6 +28,7 @@ from streams.counters import Counters
 from streams.dead_letters import FaustDeadLetters
 from streams.health import Health
 from streams.indexer import Indexer
+from streams.late_deletes import LateDeletes
 from streams.lease import Pulse
 from streams.ports import Embedders, VectorStore
 from streams.source_identity import SourceGuard
@@ -101,6 +102,13 @@ async def run_worker(settings: Settings) -> None:
         )
         embedders = open_embedders(settings)
         warming = asyncio.create_task(_warm_up(store, embedders))
+        late_deletes = LateDeletes(
+            store=store,
+            table=table,
+            session_timeout_seconds=settings.worker.session_timeout_seconds,
+            request_timeout_seconds=settings.qdrant.timeout_seconds,
+            stop=stop_at_once,
+        )
         indexer = Indexer(
             store=store,
             embedders=embedders,
@@ -112,6 +120,7 @@ async def run_worker(settings: Settings) -> None:
             epoch=settings.worker.epoch,
             set_aside=settings.set_aside_places,
             trail=FileTrail(settings.worker.trail, settings.worker.name) if settings.worker.trail else None,
+            note_deletes=late_deletes.note,
         )
         register_indexer(
             app,
@@ -152,12 +161,14 @@ async def run_worker(settings: Settings) -> None:
             hint=lambda: health.held_hint,
             silence_seconds=pulse.silence_seconds,
         )
+        looking_after = asyncio.create_task(late_deletes.keep())
         try:
             await _run(
                 app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once), health
             )
         finally:
             warming.cancel()
+            looking_after.cancel()
             embedders.close()
 
 

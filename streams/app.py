@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, cast
 
 import faust
@@ -112,6 +112,18 @@ async def commit(app: faust.App, offsets: Mapping[TP, int]) -> bool:
     # Faust discards the offsets of partitions that are not ours.
     ours = offsets.keys() <= app.consumer.assignment()
     return bool(committed) and ours and app.consumer_generation_id == generation
+
+
+async def confirmed(sent: Iterable[Awaitable[Any]]) -> None:
+    """Wait until the broker has confirmed all that was sent; raises the first refusal.
+
+    Cancelled, it leaves what was sent alone: Faust sets the result of each, and cannot when it was cancelled.
+    """
+    waiting = [asyncio.ensure_future(one) for one in sent]
+    if waiting:
+        await asyncio.wait(waiting)
+    for one in waiting:
+        one.result()
 
 
 async def read_from(app: faust.App, offsets: Mapping[TP, int]) -> bool:

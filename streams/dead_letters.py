@@ -1,10 +1,10 @@
 """Publishes what cannot be applied."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from schemas.dead_letter import DeadLetter
+from streams.app import confirmed
 
 
 class FaustDeadLetters:
@@ -19,4 +19,4 @@ class FaustDeadLetters:
             await self._topic.send(key=letter.record.key, value=letter.record.value, headers=letter.headers())
             for letter in letters
         ]
-        await asyncio.gather(*sent)
+        await confirmed(sent)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 
+from schemas.action import DeletePoint
 from schemas.dead_letter import DeadLetter
 from schemas.document import Vectors
 from schemas.record import Place, Record
@@ -53,6 +54,8 @@ class Indexer:
     epoch: int = 0
     set_aside: Collection[Place] = ()
     trail: Trail | None = None
+    note_deletes: Callable[[Sequence[str]], None] = lambda keys: None
+    """Called with the keys whose points were removed, once the table has them."""
     clock: Callable[[], datetime] = utc_now
 
     async def apply(self, records: Sequence[Record], lease: Lease) -> None:
@@ -79,6 +82,7 @@ class Indexer:
                     if step.after is not None and step.after is not step.before
                 ]
             )
+        self.note_deletes([step.key for step in outcome.steps if isinstance(step.action, DeletePoint)])
         if self.trail:
             self.trail.note([*chain.from_iterable(step.outcomes for step in outcome.steps), *_set_aside(outcome)])
         self._count(records, outcome, vectors)

@@ -1,6 +1,5 @@
 """The source topic's marks in the Faust table, and the moment at which they are checked: after each recovery."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -12,7 +11,7 @@ from faust.types import TP
 
 from schemas.errors import BrokerError, LockstepError
 from schemas.source_mark import RESERVED_PREFIX, SourceMark, source_mark_key
-from streams.app import assigned_partitions, leave_group, read_from
+from streams.app import assigned_partitions, confirmed, leave_group, read_from
 from streams.source_identity import SourceGuard, SourceTopic
 
 LOOK_EVERY_SECONDS = 10.0
@@ -39,7 +38,7 @@ class FaustMarks:
         for record in records:
             self._table.data.remember(*record)
         try:
-            await asyncio.gather(*(self._table.send_changelog(*record) for record in records))
+            await confirmed(self._table.send_changelog(*record) for record in records)
         except KafkaError as error:
             raise BrokerError(f"cannot mark the source topic in the table: {error}") from error
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.indexed_row import IndexedRow
+from schemas.source_mark import source_mark_key
+from streams.app import confirmed
 from streams.ports import TableEntry
 from streams.topics import PARTITIONS, TABLE_NAME
 
@@ -16,6 +18,11 @@ logger = logging.getLogger(__name__)
 
 STORE = "changelog://kafka"
 """The entry point `changelog` of the group `faust.stores`. Without the host the URL is false, and Faust ignores it."""
+
+_MARKS = frozenset(map(source_mark_key, range(PARTITIONS)))
+
+LOOK_AT_ONCE = 5000
+"""Entries that are looked at in one tick of the event loop: about a millisecond."""
 
 
 def declare_table(app: faust.App) -> Any:
@@ -32,7 +39,9 @@ class FaustIndexedRows:
 
     def __init__(self, table: Any) -> None:
         self._table = table
-        table.on_recover(self._rewrite_outdated)
+        self.recoveries = 0
+        """How often the table was recovered: at the start, and at each rebalance."""
+        table.on_recover(self._recovered)
 
     def get(self, key: str) -> IndexedRow | None:
         """The entry of a key, or None for a key never seen."""
@@ -48,7 +57,51 @@ class FaustIndexedRows:
 
     def __len__(self) -> int:
         """Entries of the partitions that are ours."""
-        return len(self._table.data)
+        return len(self._table.data) - len(self._table.data.keys() & _MARKS)
+
+    async def deleted_since(self, since_ms: int) -> dict[str, int]:
+        """The keys that were deleted then or later, each with its time in ms; the event loop goes on meanwhile."""
+        found: dict[str, int] = {}
+        for keys in self._chunks():
+            found |= {
+                key.decode(): row.applied_at_ms for key, row in self._deleted(keys) if row.applied_at_ms >= since_ms
+            }
+            await asyncio.sleep(0)
+        return found
+
+    async def drop_deleted(self, before_ms: int) -> int:
+        """Forget the keys that were deleted before then, here and in the changelog; how many.
+
+        It ends early at a rebalance: an entry may have a successor that the recovery has yet to read.
+        """
+        dropped = 0
+        for keys in self._chunks():
+            if self._table.app.rebalancing:
+                break
+            # Looked at, forgotten and sent in one tick: what a batch puts follows the tombstone, here and there.
+            old = [key for key, row in self._deleted(keys) if row.applied_at_ms < before_ms]
+            await self._send([(self._table.data.forget(key), key, None) for key in old])
+            dropped += len(old)
+            await asyncio.sleep(0)
+        return dropped
+
+    def _chunks(self) -> Iterator[list[bytes]]:
+        """The keys there are now, a bearable number at a time."""
+        keys = list(self._table.data)
+        for start in range(0, len(keys), LOOK_AT_ONCE):
+            yield keys[start : start + LOOK_AT_ONCE]
+
+    def _deleted(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, IndexedRow]]:
+        entries = self._table.data
+        for key in keys:
+            data = entries.get(key)
+            # Only an entry without a row ends with its first line; nothing else is worth decoding.
+            if data and data.endswith(b"\n") and (row := IndexedRow.from_bytes(data)).deleted:
+                yield key, row
+
+    async def _recovered(self) -> None:
+        self.recoveries += 1
+        await self._rewrite_outdated()
 
     async def _rewrite_outdated(self) -> None:
         """Write entries again that a lower version of their key follows in the changelog, before compaction runs."""
@@ -67,6 +120,5 @@ class FaustIndexedRows:
             extra={"action": "table_entries_rewritten", "entries": len(outdated)},
         )
 
-    async def _send(self, records: Sequence[tuple[int, bytes, bytes]]) -> None:
-        if records:
-            await asyncio.gather(*(self._table.send_changelog(*record) for record in records))
+    async def _send(self, records: Sequence[tuple[int, bytes, bytes | None]]) -> None:
+        await confirmed(self._table.send_changelog(*record) for record in records)
