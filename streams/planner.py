@@ -30,18 +30,18 @@ def outdated(change: Change, indexed: IndexedRow | None) -> SkipReason | None:
         return SkipReason.REDELIVERED_BY_BROKER
     if change.operation is Operation.SNAPSHOT_READ or change.lsn is None or indexed.lsn is None:
         return None
-    # The LSN goes down after a failover, for which the operator raises the epoch.
-    same_epoch = change.version >> OFFSET_BITS == indexed.version >> OFFSET_BITS
-    if same_epoch and change.lsn < indexed.lsn and (change.source_time_ms or 0) <= (indexed.source_time_ms or 0):
+    not_after = (change.source_time_ms or 0) <= (indexed.source_time_ms or 0)
+    if _same_epoch(change, indexed) and change.lsn < indexed.lsn and not_after:
         return SkipReason.REDELIVERED_BY_DEBEZIUM
     return None
 
 
 def remember(change: Change, indexed: IndexedRow | None, recipe: Recipe, *, now_ms: int) -> IndexedRow:
     """The entry of a key after a change whose row is whole."""
+    dated: Change | IndexedRow | None = change
     # Snapshot reads carry an LSN that later changes may lie below, and a tombstone may come without one.
-    unordered = change.operation is Operation.SNAPSHOT_READ or change.lsn is None
-    dated = indexed if unordered else change
+    if change.operation is Operation.SNAPSHOT_READ or change.lsn is None:
+        dated = indexed if indexed and _same_epoch(change, indexed) else None
     entry = IndexedRow(
         version=change.version,
         lsn=dated.lsn if dated else None,
@@ -78,6 +78,11 @@ def plan(change: Change, indexed: IndexedRow | None, after: IndexedRow, *, colla
     if indexed.row != after.row or collapsed:
         return OverwritePayload()
     return Keep()
+
+
+def _same_epoch(change: Change, indexed: IndexedRow) -> bool:
+    """Whether their LSNs can be compared: it goes down after a failover, for which the operator raises the epoch."""
+    return change.version >> OFFSET_BITS == indexed.version >> OFFSET_BITS
 
 
 def fill_unavailable(change: Change, known: Product) -> Change:

@@ -41,6 +41,7 @@ TRANSACTIONS_PER_SECOND = 16.0
 LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + 5.0
 """After this long no write of a worker that lost its partitions can arrive, and late deletes have been repeated."""
 SIGNAL_WITHIN_SECONDS = 60.0
+DRAINED_WITHIN_SECONDS = 240.0
 
 COMPACT_AT_ONCE = {
     "segment.ms": "4000",
@@ -202,8 +203,10 @@ async def _drain(settings: Settings, say: Say) -> str | None:
     """Wait until everything written is applied; why it never is, if so."""
     say("draining")
     try:
-        async with Pipeline.open(settings, say) as pipeline:
+        async with Pipeline.open(settings, say) as pipeline, asyncio.timeout(DRAINED_WITHIN_SECONDS):
             await pipeline.settle()
+    except TimeoutError:
+        return f"it was still behind after {DRAINED_WITHIN_SECONDS:.0f} s"
     except LockstepError as error:
         return str(error)
     return None
