@@ -41,7 +41,7 @@ TRANSACTIONS_PER_SECOND = 16.0
 LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + 5.0
 """After this long no write of a worker that lost its partitions can arrive, and late deletes have been repeated."""
 SIGNAL_WITHIN_SECONDS = 60.0
-DRAINED_WITHIN_SECONDS = 240.0
+DRAINED_WITHIN_SECONDS = 120.0
 
 COMPACT_AT_ONCE = {
     "segment.ms": "4000",
