@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import socket
-import sys
-import threading
+import time
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ import faust
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from connectors.kafka import KafkaAdmin
+from ops.ending import UNKNOWN_ERROR_EXIT_CODE, end, end_with_any_thread, stop_at_once, stop_for
 from ops.settings import Settings
 from ops.source import look_at_source
 from ops.stores import open_embedders, open_rows, open_store
@@ -41,37 +42,6 @@ logger = logging.getLogger(__name__)
 BROKER_PATIENCE_SECONDS = 60.0
 STOP_WITHIN_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 0.05
-UNKNOWN_ERROR_EXIT_CODE = 70
-"""`EX_SOFTWARE`: the supervisor restarts us, and what was not acknowledged comes again."""
-
-
-def stop_at_once(reason: str, code: int = UNKNOWN_ERROR_EXIT_CODE) -> NoReturn:
-    """End the process without another step of the event loop, so that nothing more is acknowledged or written."""
-    logger.critical("worker ends", extra={"action": "worker_exit", "reason": reason})
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def stop_for(error: LockstepError) -> NoReturn:
-    """End the process at once for an error that we know, with the exit code that stands for it."""
-    reason = f"{error}; try: {error.hint}" if error.hint else str(error)
-    match error:
-        case SettingsError():
-            stop_at_once(reason, ExitCode.USAGE)
-        case BrokerError():
-            stop_at_once(reason, ExitCode.UNREACHABLE)
-        case _:
-            stop_at_once(reason)
-
-
-def _stop_without_the_broker() -> None:
-    """End the process: aiokafka waits for ever for a broker that is gone, and nothing unacknowledged is lost."""
-    logger.warning("worker stops without waiting any longer", extra={"action": "worker_stop_forced"})
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    os._exit(0)
 
 
 async def run_worker(settings: Settings) -> None:
@@ -83,7 +53,9 @@ async def run_worker(settings: Settings) -> None:
     """
     _check_port(settings)
     await _wait_for_topics(settings)
+    end_with_any_thread()
     health = Health()
+    turn = asyncio.Lock()
     counters = Counters()
     pulse = Pulse(limit_seconds=settings.worker.session_timeout_seconds / 2, stop=stop_at_once)
     async with AsyncExitStack() as opened:
@@ -101,7 +73,6 @@ async def run_worker(settings: Settings) -> None:
             stop=stop_for,
         )
         embedders = open_embedders(settings)
-        warming = asyncio.create_task(_warm_up(store, embedders))
         late_deletes = LateDeletes(
             store=store,
             table=table,
@@ -129,6 +100,7 @@ async def run_worker(settings: Settings) -> None:
             pulse=pulse,
             batch_records=settings.worker.batch_records,
             batch_wait_seconds=settings.worker.batch_wait_seconds,
+            turn=turn,
             verification=verification,
             stop=stop_at_once,
         )
@@ -161,15 +133,9 @@ async def run_worker(settings: Settings) -> None:
             hint=lambda: health.held_hint,
             silence_seconds=pulse.silence_seconds,
         )
-        looking_after = asyncio.create_task(late_deletes.keep())
-        try:
-            await _run(
-                app, pulse, Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once), health
-            )
-        finally:
-            warming.cancel()
-            looking_after.cancel()
-            embedders.close()
+        watchdog = Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once)
+        background = [pulse.keep(), late_deletes.keep(), _warm_up(store, embedders)]
+        await _run(app, background, watchdog, turn, health)
 
 
 async def _wait_for_topics(settings: Settings) -> None:
@@ -235,12 +201,19 @@ async def _warm_up(store: VectorStore, embedders: Embedders) -> None:
         logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})
 
 
-async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog, health: Health) -> None:
+async def _run(
+    app: faust.App,
+    background: Iterable[Coroutine[Any, Any, None]],
+    watchdog: Watchdog,
+    turn: asyncio.Lock,
+    health: Health,
+) -> NoReturn:
+    """Run the app until it is told to stop; the process ends here."""
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
-    beating = asyncio.create_task(pulse.keep())
+    beside = [asyncio.create_task(work) for work in background]
     watchdog.start()
     starting = asyncio.create_task(app.start())
     stopping = asyncio.create_task(told_to_stop.wait())
@@ -256,13 +229,18 @@ async def _run(app: faust.App, pulse: Pulse, watchdog: Watchdog, health: Health)
     if not told_to_stop.is_set():
         stop_at_once(_crash_reason(app))
     watchdog.stop()
-    # A thread, because Faust swallows the cancellation of its own stop and joins threads.
-    patience = threading.Timer(STOP_WITHIN_SECONDS, _stop_without_the_broker)
-    patience.daemon = True
-    patience.start()
-    while health.confirming_since is not None:  # Faust's producer crashes when it is stopped with records unsent
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
-    await app.stop()
-    for task in (starting, crash, beating):
+    await _until_between_batches(turn, health)
+    for task in beside:
         task.cancel()
     logger.info("worker stopped", extra={"action": "worker_stop"})
+    # Not Faust's own stop: it waits for a broker that is gone, and there is nothing to leave. Offsets are committed
+    # with each batch, and a static member stays one until its session ends.
+    end(ExitCode.DONE)
+
+
+async def _until_between_batches(turn: asyncio.Lock, health: Health) -> None:
+    """Let the batch in progress come to its end, unless it is held; none begins after it."""
+    taking = asyncio.create_task(turn.acquire())
+    until = time.monotonic() + STOP_WITHIN_SECONDS
+    while not taking.done() and health.trouble() is None and time.monotonic() < until:
+        await asyncio.wait({taking}, timeout=LOOK_EVERY_SECONDS)

@@ -23,6 +23,7 @@ def register_indexer(
     indexer: Indexer,
     *,
     pulse: Pulse,
+    turn: asyncio.Lock,
     batch_records: int,
     batch_wait_seconds: float,
     verification: Verification,
@@ -30,8 +31,8 @@ def register_indexer(
 ) -> Any:
     """Register the agent that applies the topic's records through the indexer.
 
-    `stop` ends the process at once. Any exception that left the agent would let Faust acknowledge records that nobody
-    handled, so none may leave it.
+    A batch holds `turn`: whoever takes it has the worker between two batches. `stop` ends the process at once: any
+    exception that left the agent would let Faust acknowledge records that nobody handled, so none may leave it.
     """
 
     async def handle(events: Sequence[Any]) -> None:
@@ -60,7 +61,8 @@ def register_indexer(
     async def index_products(stream: Any) -> None:
         try:
             async for events in stream.noack_take(batch_records, within=batch_wait_seconds):
-                await handle(events)
+                async with turn:
+                    await handle(events)
         except asyncio.CancelledError:
             if not app.should_stop:
                 stop("the agent was cancelled outside of a shutdown")
