@@ -24,7 +24,7 @@ from ops.watchdog import Watchdog
 from schemas.errors import BrokerError, ErrorKind, LockstepError, SettingsError
 from streams import topics
 from streams.agents import register_indexer
-from streams.app import create_app, ready_partitions, recovered
+from streams.app import create_app, has_broker, ready_partitions, recovered
 from streams.counters import Counters
 from streams.dead_letters import FaustDeadLetters
 from streams.health import Health
@@ -113,7 +113,7 @@ async def run_worker(settings: Settings) -> None:
                 return "waiting for partitions"
             if not recovered(app):
                 return "recovering the table"
-            return health.trouble()
+            return health.trouble() or (None if has_broker(app) else "the broker does not answer")
 
         def stats() -> dict[str, Any]:
             return {

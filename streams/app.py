@@ -102,6 +102,11 @@ def recovered(app: faust.App) -> bool:
     return bool(tables.recovery.completed.is_set()) and not app.in_recovery
 
 
+def has_broker(app: faust.App) -> bool:
+    """Whether the group's coordinator answers: aiokafka forgets it at the first heartbeat that fails."""
+    return cast(Any, app.consumer)._thread._consumer._coordinator.coordinator_id is not None
+
+
 async def commit(app: faust.App, offsets: Mapping[TP, int]) -> bool:
     """Commit exactly these offsets, each the next one to read; False when a partition of them has left meanwhile.
 

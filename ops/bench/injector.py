@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 
 from ops.bench.fault_plan import LANES, Fault, FaultKind, plan_faults
@@ -57,7 +57,7 @@ class Injector:
         self._stack = stack
         self._proxy = proxy
         self._poison = poison
-        self._seed = seed
+        self._plans = [plan_faults(seed, lane) for lane in range(len(LANES))]
         self._session_seconds = session_seconds
         self._snapshot_again = snapshot_again
         self._say = say
@@ -70,11 +70,14 @@ class Injector:
             await self._add(name)
 
     async def run(self, seconds: float) -> None:
-        """Break and mend for this long; what is broken at the end is mended before it returns."""
+        """Break and mend for this long; what is broken at the end is mended before it returns.
+
+        Run again, it goes on with the plan.
+        """
         until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as group:
-            for lane in range(len(LANES)):
-                group.create_task(self._run_lane(lane, until))
+            for plan in self._plans:
+                group.create_task(self._run_lane(plan, until))
 
     async def stop(self) -> None:
         """Supervise no longer."""
@@ -83,9 +86,9 @@ class Injector:
         if self._keeping:
             await asyncio.wait(self._keeping.values())
 
-    async def _run_lane(self, lane: int, until: float) -> None:
+    async def _run_lane(self, plan: Iterator[Fault], until: float) -> None:
         clock = asyncio.get_running_loop().time
-        for fault in plan_faults(self._seed, lane):
+        for fault in plan:
             left = until - clock()
             if left <= fault.wait_seconds:
                 await asyncio.sleep(max(left, 0))

@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from connectors.kafka import KafkaAdmin
 from connectors.topic_reader import TopicReader
 from ops.bench.audit import Evidence, Finding, Verdict, judge_soak
+from ops.bench.backlog import publish_backlog
 from ops.bench.injector import Injector
 from ops.bench.poison import PoisonSource
 from ops.bench.qdrant_proxy import QdrantProxy
@@ -38,6 +39,8 @@ QDRANT_TIMEOUT_SECONDS = 5.0
 BATCH_RECORDS = 100
 """Less than the largest transaction of the writers."""
 TRANSACTIONS_PER_SECOND = 16.0
+BACKLOG_RECORDS = 12_000
+"""There when the workers start: what they lose at a rebalance, they lose with records waiting."""
 LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + 5.0
 """After this long no write of a worker that lost its partitions can arrive, and late deletes have been repeated."""
 SIGNAL_WITHIN_SECONDS = 60.0
@@ -49,7 +52,7 @@ COMPACT_AT_ONCE = {
     "max.compaction.lag.ms": "4000",
     "min.cleanable.dirty.ratio": "0.01",
 }
-"""So that the cleaner runs while the workers read, and offsets have gaps. Tombstones stay, as they must."""
+"""In the second half, so that the cleaner runs while the workers read, and offsets have gaps. Tombstones stay."""
 
 _SNAPSHOT = """
     INSERT INTO debezium_signal (id, type, data) VALUES (
@@ -132,7 +135,7 @@ def _soaked(settings: Settings) -> Settings:
 async def _run(stack: Stack, proxy: QdrantProxy, trail: Path, report: SoakReport, say: Say) -> None:
     await stack.start_servers()
     await stack.prepare()
-    await _compact_at_once(stack.settings)
+    await publish_backlog(stack.settings.kafka.brokers, BACKLOG_RECORDS)
     writers = Writers(stack.settings.postgres.dsn.get_secret_value(), report.seed, per_second=TRANSACTIONS_PER_SECOND)
     await writers.load_first_rows()
     await stack.start_capture()
@@ -149,7 +152,9 @@ async def _run(stack: Stack, proxy: QdrantProxy, trail: Path, report: SoakReport
     try:
         await injector.start_workers()
         async with _writing(writers):
-            await injector.run(report.minutes * 60)
+            await injector.run(report.minutes * 30)
+            await _compact_at_once(stack.settings)
+            await injector.run(report.minutes * 30)
         mended = time.monotonic()
         undrained = await _drain(stack.settings, say)
         report.drain_seconds = round(time.monotonic() - mended, 1)

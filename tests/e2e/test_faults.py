@@ -75,10 +75,24 @@ async def test_worker_stops_in_seconds_while_it_is_held(running: Running) -> Non
     await running.until_payload(key)
 
 
-async def test_outage_of_the_broker_passes_by_itself(running: Running) -> None:
+async def test_outage_of_the_broker_shows_and_passes_by_itself(running: Running) -> None:
     await running.until_payload(await running.insert("before"))
+    await running.pipeline.settle()
+    await running.stack.kill("kafka", signal.SIGTERM)
+
+    async def says_so() -> bool:
+        page = await running.worker("/health/ready")
+        return page is not None and not page["ready"] and "broker" in page["reason"]
+
+    await running.until(says_so)
     await running.stack.restart("kafka")
     await running.until_payload(await running.insert("after"))
+
+    async def ready() -> bool:
+        page = await running.worker("/health/ready")
+        return page is not None and page["ready"]
+
+    await running.until(ready)
 
 
 async def test_poison_is_set_aside_and_its_neighbours_are_applied(running: Running) -> None:

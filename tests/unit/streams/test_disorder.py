@@ -98,6 +98,14 @@ def test_change_of_a_standby_with_a_lower_lsn_is_skipped_while_the_epoch_is_the_
     assert plan(coming, indexed, remembered(coming, indexed)) == Skip(SkipReason.REDELIVERED_BY_DEBEZIUM)
 
 
+@pytest.mark.parametrize(("operation", "indexed", "wanted"), AFTER_THE_FAILOVER)
+def test_change_of_a_standby_with_a_lower_lsn_is_applied_when_its_clock_has_gone_on(
+    operation: Operation, indexed: IndexedRow, wanted: object
+) -> None:
+    coming = change(operation, 102, lsn=ON_THE_STANDBY, source_time_ms=NOON_MS + 1)
+    assert plan(coming, indexed, remembered(coming, indexed)) == wanted
+
+
 @pytest.mark.parametrize(
     "without_lsn",
     [
