@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from connectors.kafka import Watermarks
 from connectors.kafka_errors import UNREACHABLE_HINT, broker_error, quiet
 from schemas.errors import BrokerError
+from schemas.record import Place, Record
 
 STALLED_AFTER_SECONDS = 15.0
 BATCH_RECORDS = 2000
@@ -20,6 +21,17 @@ QUEUED_KILOBYTES = 4 * 1024
 """What librdkafka fetches ahead: its default of 64 MiB would stand in a worker's peak memory."""
 
 Result = TypeVar("Result")
+
+
+def record_of(message: Any) -> Record:
+    """A message that is no error, as we know records."""
+    return Record(
+        place=Place(topic=message.topic(), partition=message.partition(), offset=message.offset()),
+        key=message.key(),
+        value=message.value(),
+        headers=tuple((name, value or b"") for name, value in message.headers() or ()),
+        timestamp_ms=max(0, message.timestamp()[1]),
+    )
 
 
 class TopicReader:
@@ -47,6 +59,20 @@ class TopicReader:
     async def watermarks(self, partitions: Iterable[int]) -> dict[int, Watermarks]:
         """Low and high watermark of each partition, now."""
         return {number: await self._call(self._watermarks_of, number) for number in partitions}
+
+    async def offsets_at(self, partitions: Iterable[int], timestamp_ms: int) -> dict[int, int]:
+        """The first offset of each partition whose record is of that time or later; without one, the high watermark."""
+        asked = [TopicPartition(self._topic, number, timestamp_ms) for number in partitions]
+        answer = await self._call(self._consumer.offsets_for_times, asked, STALLED_AFTER_SECONDS)
+        offsets = {}
+        for partition in answer:
+            if partition.error:
+                raise broker_error(f"read {self._topic}", self._brokers, partition.error)
+            # librdkafka answers OFFSET_END, which is negative, for a time after the newest record.
+            found = partition.offset if partition.offset >= 0 else None
+            number = partition.partition
+            offsets[number] = (await self._call(self._watermarks_of, number)).high if found is None else found
+        return offsets
 
     async def read(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[list[Any]]:
         """Every record from the start to the end of each partition, in its order; a few after the end may follow.

@@ -4,6 +4,7 @@ The environment wins over `.env`, which wins over `stack.env`, the addresses tha
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
@@ -34,6 +35,19 @@ class KafkaSettings(_Group):
 
     brokers: str = "127.0.0.1:9092"
     replication: int = Field(default=1, ge=1)
+
+
+class SchemaRegistrySettings(_Group):
+    """`url` is where `topics apply` registers the events' schemas; None: nowhere. It may hold a user and a password."""
+
+    url: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _readable(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"(https?|mock)://[^/\s]+", url.get_secret_value()):
+            raise ValueError("write http://host:port, or https://user:password@host:port")
+        return url
 
 
 class ConnectSettings(_Group):
@@ -86,6 +100,7 @@ class EmbeddingSettings(_Group):
 class WorkerSettings(_Group):
     """`name` is this worker's static membership in the group: give each worker its own, and keep it over restarts.
 
+    Without `fanout` it publishes nothing for other teams.
     `trail` is a file to which it appends a line for each record and what became of it; it grows for ever.
     """
 
@@ -96,6 +111,7 @@ class WorkerSettings(_Group):
     web_host: str = "127.0.0.1"
     web_port: Port = 6066
     epoch: int = Field(default=0, ge=0, le=MAX_EPOCH)
+    fanout: bool = True
     trail: Path | None = None
 
 
@@ -124,6 +140,7 @@ class Settings(BaseSettings):
     )
 
     kafka: KafkaSettings = KafkaSettings()
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     connect: ConnectSettings = ConnectSettings()
     postgres: PostgresSettings = PostgresSettings()
     qdrant: QdrantSettings = QdrantSettings()

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import faust
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from connectors.event_producer import EventProducer
 from connectors.kafka import KafkaAdmin
 from ops.ending import UNKNOWN_ERROR_EXIT_CODE, end, end_with_any_thread, stop_at_once, stop_for
 from ops.settings import Settings
@@ -93,6 +94,10 @@ async def run_worker(settings: Settings) -> None:
             trail=FileTrail(settings.worker.trail, settings.worker.name) if settings.worker.trail else None,
             note_deletes=late_deletes.note,
         )
+        if settings.worker.fanout:
+            indexer.events = await opened.enter_async_context(
+                EventProducer(settings.kafka.brokers, max_record_bytes=topics.MAX_RECORD_BYTES)
+            )
         register_indexer(
             app,
             app.topic(topics.PRODUCT_CHANGES, partitions=topics.PARTITIONS),
@@ -139,7 +144,9 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def _wait_for_topics(settings: Settings) -> None:
-    needed = (topics.PRODUCT_CHANGES, topics.DEAD_LETTERS, topics.CHANGELOG)
+    needed = [topics.PRODUCT_CHANGES, topics.DEAD_LETTERS, topics.CHANGELOG]
+    if settings.worker.fanout:
+        needed += topics.EVENTS
     async with KafkaAdmin(settings.kafka.brokers) as admin:
         await admin.wait_until_ready(BROKER_PATIENCE_SECONDS)
         existing = await admin.describe(needed)

@@ -67,7 +67,7 @@ class SourceError(LockstepError):
 
 
 class BrokerError(LockstepError):
-    """Kafka or Kafka Connect refused a request or could not be reached."""
+    """Kafka, Kafka Connect or the schema registry refused a request or could not be reached."""
 
     default_kind = ErrorKind.TRANSIENT
 

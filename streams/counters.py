@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from schemas.action import Action
+from schemas.fanout_event import EVENT_MODELS
 from streams.batch import COLLAPSE, Step
 
 OUTCOMES = (*(action.name for action in get_args(Action)), COLLAPSE)
@@ -13,7 +14,10 @@ OUTCOMES = (*(action.name for action in get_args(Action)), COLLAPSE)
 
 @dataclass(slots=True)
 class Counters:
-    """Whole numbers that only grow. `actions` is by what became of a change, `dead_letters` by error class."""
+    """Whole numbers that only grow.
+
+    `actions` is by what became of a change, `dead_letters` by error class, `events` by topic.
+    """
 
     records: int = 0
     batches: int = 0
@@ -23,6 +27,7 @@ class Counters:
     """Living rows brought up to date without the model: kept, payload only, or the vector was there."""
     actions: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     dead_letters: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=lambda: Counter({model.topic: 0 for model in EVENT_MODELS}))
 
     def count_step(self, step: Step, *, embedded: bool) -> None:
         """Count what a batch did to one key."""
@@ -43,4 +48,5 @@ class Counters:
             "embeddings_avoided": self.embeddings_avoided,
             "actions": dict(self.actions),
             "dead_letters": dict(self.dead_letters),
+            "events": dict(self.events),
         }

@@ -1,9 +1,11 @@
 """Takes a batch of records through to its effect: write Qdrant, set aside what cannot be applied, remember the rest.
 
-    decode ─ fold and plan ─ embed what is left ─ write Qdrant (guarded) ─ dead letters confirmed ─ table confirmed
+    decode ─ fold and plan ─ embed what is left ─ write Qdrant (guarded) ─ dead letters and events confirmed
+           ─ table confirmed
 
 Promise 1 rests on this order: effect first, table second; the caller acknowledges last. A crash anywhere repeats work
-and skips none.
+and skips none. Events come before the table because they are computed from its old state: a change that is redelivered
+gives the same events under the same ids.
 """
 
 import logging
@@ -18,9 +20,20 @@ from schemas.document import Vectors
 from schemas.record import Place, Record
 from streams.batch import Received, Refusal, Step, decode_batch, fold
 from streams.counters import Counters
+from streams.fanout import route
 from streams.health import Health
 from streams.point_writer import PointWriter
-from streams.ports import DeadLetterTopic, Embedders, IndexedRows, Lease, RowSource, TableEntry, Trail, VectorStore
+from streams.ports import (
+    DeadLetterTopic,
+    Embedders,
+    EventTopics,
+    IndexedRows,
+    Lease,
+    RowSource,
+    TableEntry,
+    Trail,
+    VectorStore,
+)
 from streams.retry_policy import hold_until_done
 
 logger = logging.getLogger(__name__)
@@ -56,6 +69,8 @@ class Indexer:
     trail: Trail | None = None
     note_deletes: Callable[[Sequence[str]], None] = lambda keys: None
     """Called with the keys whose points were removed, once the table has them."""
+    events: EventTopics | None = None
+    """None publishes nothing."""
     clock: Callable[[], datetime] = utc_now
 
     async def apply(self, records: Sequence[Record], lease: Lease) -> None:
@@ -69,11 +84,14 @@ class Indexer:
         vectors: dict[str, Vectors] = {}  # what the model made for this batch, by fingerprint
         outcome = await hold_until_done(lambda number: self._attempt(records, lease, vectors, number), self.health)
         lease.check()
+        written_at = self.clock()
         if outcome.refusals:
-            now = self.clock()
             with self.health.confirming():
-                await self.dead_letters.publish([_dead_letter(r, outcome.attempts, now) for r in outcome.refusals])
+                await self.dead_letters.publish(
+                    [_dead_letter(r, outcome.attempts, written_at) for r in outcome.refusals]
+                )
             lease.check()
+        await self._publish(outcome.steps, written_at, lease)
         with self.health.confirming():
             await self.table.put(
                 [
@@ -131,6 +149,21 @@ class Indexer:
                 retries[step.key] = items
             received = retries
         return outcome
+
+    async def _publish(self, steps: Sequence[Step], written_at: datetime, lease: Lease) -> None:
+        topics = self.events
+        events = route(steps, searchable_at=written_at) if topics else []
+        if not topics or not events:
+            return
+
+        async def attempt(_: int) -> None:
+            lease.check()
+            with self.health.confirming():
+                await topics.publish(events)
+
+        await hold_until_done(attempt, self.health)
+        lease.check()
+        self.counters.events.update(event.topic for event in events)
 
     def _count(self, records: Sequence[Record], outcome: _Outcome, vectors: Collection[str]) -> None:
         counters = self.counters

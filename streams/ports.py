@@ -7,6 +7,7 @@ from typing import Protocol
 from schemas.collection import LiveCollection
 from schemas.dead_letter import DeadLetter
 from schemas.document import Deletion, Document, StoredPoint, Vectors
+from schemas.fanout_event import FanoutEvent
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
@@ -99,6 +100,21 @@ class DeadLetterTopic(Protocol):
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once the broker has confirmed them all."""
+        ...
+
+
+class EventTopics(Protocol):
+    """Where events go out to other teams."""
+
+    async def publish(self, events: Sequence[FanoutEvent]) -> None:
+        """Send them in their order; returns once the broker has confirmed them all, however long that takes.
+
+        After a failure none that follows the first unconfirmed one of its topic and partition is there either, so that
+        whoever publishes the whole again leaves no event before its predecessor.
+
+        Raises:
+            BrokerError: The broker refuses one, to be held: never permanent.
+        """
         ...
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from schemas.fanout_event import EVENT_MODELS, PriceChanged, ProductChanged, ProductIndexed, ProductRemoved
+
 PARTITIONS = 6
 """Of the source topic, and so of everything keyed like it. Never changed on a running system: offsets are versions."""
 
@@ -15,6 +17,7 @@ TABLE_NAME = "indexed-rows"
 
 PRODUCT_CHANGES = "pgserver.public.products"
 DEAD_LETTERS = "products.dead-letters.v1"
+EVENTS = tuple(model.topic for model in EVENT_MODELS)
 CHANGELOG = f"{APP_ID}-{TABLE_NAME}-changelog"
 SIGNALS = "pgserver.signals"
 NOTIFICATIONS = "pgserver.notifications"
@@ -57,6 +60,39 @@ DECLARATIONS: tuple[TopicDeclaration, ...] = (
         config=_large(
             cleanup_policy="delete", retention_ms=str(30 * DAY_MS), max_message_bytes=str(MAX_DEAD_LETTER_BYTES)
         ),
+    ),
+    TopicDeclaration(
+        name=ProductChanged.topic,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="other teams",
+        # Compaction keeps the last change of every key, so that a subscriber can build up the catalogue from it.
+        config=_large(cleanup_policy="compact", min_compaction_lag_ms=str(7 * DAY_MS)),
+    ),
+    TopicDeclaration(
+        name=PriceChanged.topic,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="other teams",
+        config=_large(cleanup_policy="delete", retention_ms=str(7 * DAY_MS)),
+    ),
+    TopicDeclaration(
+        name=ProductRemoved.topic,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="other teams",
+        config=_large(cleanup_policy="delete", retention_ms=str(30 * DAY_MS)),
+    ),
+    TopicDeclaration(
+        name=ProductIndexed.topic,
+        key="article_id",
+        partitions=PARTITIONS,
+        writer="lockstep worker",
+        readers="other teams: caches and warmers",
+        config=_large(cleanup_policy="delete", retention_ms=str(DAY_MS)),
     ),
     TopicDeclaration(
         name=CHANGELOG,

@@ -106,3 +106,18 @@ def test_a_dsn_that_cannot_be_read_is_refused_without_showing_it(dsn: str, monke
 
 def test_secrets_do_not_show() -> None:
     assert "change-me" not in repr(load_settings())
+
+
+def test_a_schema_registry_may_have_a_login_that_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SCHEMA_REGISTRY_URL", "https://user:s3cret@registry:8081")
+    settings = load_settings()
+    assert settings.schema_registry.url is not None
+    assert settings.schema_registry.url.get_secret_value() == "https://user:s3cret@registry:8081"
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_wrong_address_of_a_registry_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SCHEMA_REGISTRY_URL", "user:s3cret@registry:8081")
+    with pytest.raises(SettingsError, match="LOCKSTEP_SCHEMA_REGISTRY_URL") as caught:
+        load_settings()
+    assert "s3cret" not in f"{caught.value}{caught.value.hint}"
