@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from connectors.kafka import KafkaAdmin
-from connectors.topic_reader import TopicReader
+from connectors.topic_reader import TopicReader, record_of
 from connectors.topic_writer import NewRecord, write_records
 from schemas.dead_letter import DeadLetter, Resolution, ResolvedBy, decode_dead_letter
 from schemas.debezium import decode_key
@@ -147,7 +146,7 @@ async def find_letters(
     async with TopicReader(brokers, DEAD_LETTERS) as reader:
         async for messages in reader.read(begin, {number: mark.high for number, mark in marks.items()}):
             for message in messages:
-                collector.add(_record(message))
+                collector.add(record_of(message))
     return collector
 
 
@@ -195,12 +194,3 @@ def key_text(record: Record) -> str | None:
         return decode_key(record)
     except DecodeError:
         return None if record.key is None else record.key.decode(errors="replace")
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        place=Place(topic=message.topic(), partition=message.partition(), offset=message.offset()),
-        key=message.key(),
-        value=message.value(),
-        headers=tuple((name, value or b"") for name, value in message.headers() or ()),
-    )

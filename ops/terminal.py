@@ -1,5 +1,6 @@
 """What a person sees: results on stdout, everything else on stderr, 80 columns wide."""
 
+import re
 import sys
 from enum import IntEnum
 from typing import Any
@@ -22,8 +23,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def harmless(text: str) -> str:
+    """What a record holds may be orders for a terminal: control characters are written out."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def print_json(value: Any) -> None:

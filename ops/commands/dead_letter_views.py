@@ -1,6 +1,5 @@
 """How dead letters look: in 80 columns for people, and as JSON for programs."""
 
-import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.dead_letters import FoundLetter, Refused, key_text
+from ops.terminal import harmless
 from schemas.product import time_text
 from schemas.record import Record
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SHOWN_BYTES = 16 * 1024
 """Of a value that is shown to a person; `--raw` writes it whole."""
 _MESSAGE_CHARACTERS = 200
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def counted(number: int, noun: str) -> str:
@@ -40,7 +39,7 @@ def table(letters: Sequence[FoundLetter]) -> Table:
         what.append(f"  {letter.error_class}, {counted(letter.attempts, 'attempt')}", style="not bold")
         if found.resolution:
             what.append(f"  {_resolved(found)}", style="not bold dim")
-        what.append(f"\n{_harmless(_short(letter.error, found))}", style="not bold dim")
+        what.append(f"\n{harmless(_short(letter.error, found))}", style="not bold dim")
         rows.add_row(Text(f"{found.place}\n{_time(found)}"), what)
     return rows
 
@@ -56,7 +55,7 @@ def whole(found: FoundLetter) -> Iterator[RenderableType]:
         ("place", str(found.place)),
         ("key", _key(record)),
         ("error", letter.error_class),
-        ("message", _harmless(letter.error)),
+        ("message", harmless(letter.error)),
         ("attempts", f"{letter.attempts}"),
         ("set aside", _time(found)),
         ("stands at", str(found.stands_at)),
@@ -78,7 +77,7 @@ def outcomes(plan: "RetryPlan", results: "Mapping[str, RowResult]") -> Table:
     rows.add_column("key, outcome", overflow="fold", ratio=1)
     for key, letters in plan.rows.items():
         result = results[key]
-        what = Text(_harmless(key), style="bold", end="")
+        what = Text(harmless(key), style="bold", end="")
         what.append(f"  {result.outcome}", style=f"not bold {'green' if result.outcome.is_right else 'red'}")
         if result.place:
             what.append(f"\nat {result.place}", style="not bold")
@@ -130,7 +129,7 @@ def refusals(refused: Sequence[Refused]) -> list[dict[str, str]]:
 
 
 def _key(record: Record) -> str:
-    return _harmless(key_text(record) or "") or ("(no key)" if record.key is None else "(empty key)")
+    return harmless(key_text(record) or "") or ("(no key)" if record.key is None else "(empty key)")
 
 
 def _time(found: FoundLetter) -> str:
@@ -161,12 +160,7 @@ def _pretty(value: bytes) -> str:
 
 
 def _text(data: bytes) -> str:
-    return _harmless(data.decode(errors="backslashreplace"))
-
-
-def _harmless(text: str) -> str:
-    """Poison may hold what a terminal takes for orders: control characters are written out."""
-    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return harmless(data.decode(errors="backslashreplace"))
 
 
 def _base64(data: bytes | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`lockstep demo load` and `lockstep demo generate`: rows for the catalogue, from a file or made up."""
+"""`lockstep demo`: its story, rows for the catalogue from a file or made up, and the example subscribers."""
 
 import asyncio
 import sys
@@ -44,6 +44,20 @@ def demo(context: typer.Context) -> None:
         from ops.commands.demo_story import tell
 
         tell(load_settings())
+
+
+@commands.command()
+def subscribers() -> None:
+    """Run two example subscribers of the worker's events until Ctrl-C, each with a group and offsets of its own.
+
+    price-drops tells of prices that fall by a tenth or more within an hour. audit-trail keeps every change once, in
+    subscribers/audit-trail.db in LOCKSTEP_HOME. They go on where they were. Exit code 1 if one of them ends by itself.
+
+    Example: lockstep demo subscribers
+    """
+    from ops.commands.demo_subscribers import watch
+
+    watch(load_settings())
 
 
 @commands.command("load")

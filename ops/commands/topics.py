@@ -1,18 +1,32 @@
-"""`lockstep topics`: the topics that `streams.topics` declares, created, mended and shown."""
+"""`lockstep topics`: the topics that `streams.topics` declares, created, mended and shown, and what stands on them."""
 
 import asyncio
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 from rich.table import Table
 
 from connectors.kafka import KafkaAdmin
 from connectors.topic_plan import PartitionsDiffer, TopicChange, TopicState, plan_topics
+from connectors.topic_tail import Start
+from connectors.topic_tail import tail as read_on
+from ops.commands import topic_views as views
+from ops.commands.dead_letters import parse_time
+from ops.dead_letters import key_text
 from ops.settings import Settings, load_settings
 from ops.terminal import ExitCode, err, out, print_json
+from schemas.contracts import HEADERS, contracts
+from schemas.errors import SettingsError
 from streams.topics import DECLARATIONS, TopicDeclaration
+
+if TYPE_CHECKING:
+    from connectors.schema_registry import RegisterSchema, SchemaRegistry
 
 PATIENCE_SECONDS = 5.0
 """How long a command waits for a broker that does not answer; `lockstep up` has its own patience."""
@@ -48,9 +62,14 @@ def apply(
 ) -> None:
     """Create missing topics and set what differs; partitions are never changed, nothing is deleted.
 
-    Safe to repeat. Exit code 1 if a topic has another number of partitions. Example: lockstep topics apply --dry-run
+    With LOCKSTEP_SCHEMA_REGISTRY_URL set, the events' schemas are registered there, as <topic>-value. Safe to repeat.
+    Exit code 1 if a topic has another number of partitions.
+
+    Example: lockstep topics apply --dry-run
     """
-    changes = asyncio.run(_apply(load_settings(), dry_run))
+    settings = load_settings()
+    changes: list[TopicChange | RegisterSchema] = [*asyncio.run(_apply(settings, dry_run))]
+    changes += register_schemas(settings, dry_run)
     if json:
         print_json([{"change": type(change).__name__} | asdict(change) for change in changes])
     else:
@@ -74,6 +93,73 @@ def list_topics(json: Annotated[bool, typer.Option("--json", help="Print everyth
         _print_reports(reports)
     if any(report.state != "ok" for report in reports):
         raise typer.Exit(ExitCode.FOUND_WRONG)
+
+
+@commands.command()
+def tail(
+    topic: Annotated[str, typer.Argument(help="Any topic; events are shown readably.", show_default=False)],
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="beginning|latest|TIME",
+            help="A time (2026-11-20T10:00, UTC) or an age (2h, 3d). Default: latest, or with --no-follow beginning.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only this article_id.", show_default=False)] = None,
+    follow: Annotated[bool, typer.Option(help="Go on as records come, until Ctrl-C.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print what stands on a topic: of an event its time, type, key and what changed, in UTC.
+
+    A key's events come in their order; those of different keys may not. Nothing is committed anywhere.
+
+    Example: lockstep topics tail products.changed.v1 --from 2h --key 0108775015
+    """
+    brokers = load_settings().kafka.brokers
+    for records in read_on(brokers, topic, _start(start, follow), follow=follow):
+        for record in records:
+            if key is not None and key_text(record) != key:
+                continue
+            if json:
+                sys.stdout.write(orjson.dumps(views.as_dict(record), option=orjson.OPT_APPEND_NEWLINE).decode())
+            else:
+                out.print(views.line(record))
+        sys.stdout.flush()  # whoever reads a pipe should not wait for the next record
+
+
+def _start(text: str | None, follow: bool) -> Start | datetime:
+    if text is None:
+        return Start.LATEST if follow else Start.BEGINNING
+    return Start(text) if text in set(Start) else parse_time(text, datetime.now(UTC), "--from")
+
+
+def register_schemas(settings: Settings, dry_run: bool) -> "list[RegisterSchema]":
+    """Bring the registry that the settings name, if any, to the events' schemas; what was done, or would be.
+
+    Raises:
+        SettingsError: A registry is named, and the packages for it are not installed.
+        BrokerError: It refuses, or cannot be reached.
+    """
+    if (url := settings.schema_registry.url) is None:
+        return []
+    bodies = {name: schema for name, schema in contracts().items() if name != HEADERS}
+    with _registry(url.get_secret_value()) as registry:
+        return registry.plan(bodies) if dry_run else registry.apply(bodies)
+
+
+@contextmanager
+def _registry(url: str) -> "Iterator[SchemaRegistry]":
+    try:
+        from connectors.schema_registry import SchemaRegistry
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"LOCKSTEP_SCHEMA_REGISTRY_URL needs a package that is not installed: {error.name}",
+            hint="pip install 'lockstep[registry]'",
+        ) from error
+    with SchemaRegistry(url) as registry:
+        yield registry
 
 
 async def _apply(settings: Settings, dry_run: bool) -> list[TopicChange]:
@@ -110,7 +196,7 @@ def _report(declared: TopicDeclaration, existing: Mapping[str, TopicState], reco
     )
 
 
-def _summary(changes: list[TopicChange], dry_run: bool) -> str:
+def _summary(changes: "list[TopicChange | RegisterSchema]", dry_run: bool) -> str:
     left = sum(isinstance(change, PartitionsDiffer) for change in changes)
     done = len(changes) - left
     if not changes:
