@@ -8,11 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from connectors.changelog_writer import ChangelogEntry, write_changelog
 from connectors.kafka import KafkaAdmin
-from connectors.topic_reader import TopicReader
+from connectors.topic_reader import TopicReader, record_of
 from ops.settings import Settings
 from ops.source import look_at_source
 from ops.stores import open_rows, open_store
@@ -217,17 +216,7 @@ async def _read(brokers: str, plan: RebuildPlan, builder: TableBuilder) -> None:
     async with TopicReader(brokers, PRODUCT_CHANGES) as reader:
         async for messages in reader.read(plan.starts, plan.ends):
             # A few after the end may come too: the worker has not handled those.
-            await builder.add([_record(m) for m in messages if m.offset() < plan.ends[m.partition()]])
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        place=Place(topic=message.topic(), partition=message.partition(), offset=message.offset()),
-        key=message.key(),
-        value=message.value(),
-        headers=tuple(message.headers() or ()),
-        timestamp_ms=max(0, message.timestamp()[1]),
-    )
+            await builder.add([record_of(m) for m in messages if m.offset() < plan.ends[m.partition()]])
 
 
 def _entries(builder: TableBuilder, plan: RebuildPlan) -> Iterator[ChangelogEntry]:

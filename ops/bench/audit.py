@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.kafka import Watermarks
+from ops.bench.findings import Finding, finding
 from ops.reconcile import ReconcileReport
 from schemas.record import Place
 
 DEAD_LETTER = "dead_letter"
-EXAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +30,6 @@ class Evidence:
     revivals: Sequence[str]
     reconciled: ReconcileReport
     crashes: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A broken promise, and the first places or keys where it shows."""
-
-    what: str
-    count: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +56,16 @@ def judge_soak(evidence: Evidence) -> Verdict:
     poison = {place for place in evidence.poison if place in evidence.records or place in outcomes}
     reconciled = evidence.reconciled
     found = [
-        _finding("records that nobody handled", evidence.records.keys() - outcomes.keys()),
-        _finding("poison that is not in the dead-letter topic", poison - letters),
-        _finding("dead letters of records that are no poison", letters - set(evidence.poison)),
-        _finding("records set aside without a dead letter", dead - letters),
-        _finding("partitions not committed to their end", _uncommitted(evidence)),
-        _finding("points whose version went down", evidence.violations),
-        _finding("rows missing in Qdrant", reconciled.missing.examples, reconciled.missing.count),
-        _finding("points without a row", reconciled.orphaned.examples, reconciled.orphaned.count),
-        _finding("points that differ from their row", reconciled.stale.examples, reconciled.stale.count),
-        _finding("unknown errors in a worker's log", evidence.crashes),
+        finding("records that nobody handled", evidence.records.keys() - outcomes.keys()),
+        finding("poison that is not in the dead-letter topic", poison - letters),
+        finding("dead letters of records that are no poison", letters - set(evidence.poison)),
+        finding("records set aside without a dead letter", dead - letters),
+        finding("partitions not committed to their end", _uncommitted(evidence)),
+        finding("points whose version went down", evidence.violations),
+        finding("rows missing in Qdrant", reconciled.missing.examples, reconciled.missing.count),
+        finding("points without a row", reconciled.orphaned.examples, reconciled.orphaned.count),
+        finding("points that differ from their row", reconciled.stale.examples, reconciled.stale.count),
+        finding("unknown errors in a worker's log", evidence.crashes),
     ]
     offsets = sum(marks.high for marks in evidence.marks.values())
     return Verdict(
@@ -82,7 +73,7 @@ def judge_soak(evidence: Evidence) -> Verdict:
         compacted=offsets - len(evidence.records),
         repeats=len(evidence.trail) - len(outcomes),
         outcomes=Counter(outcome for _, outcome in evidence.trail),
-        findings=tuple(finding for finding in found if finding.count),
+        findings=tuple(one for one in found if one.count),
     )
 
 
@@ -92,8 +83,3 @@ def _uncommitted(evidence: Evidence) -> list[str]:
         for number, marks in sorted(evidence.marks.items())
         if evidence.committed.get(number, 0) != marks.high
     ]
-
-
-def _finding(what: str, items: Collection[object], count: int | None = None) -> Finding:
-    examples = tuple(sorted(str(item) for item in items)[:EXAMPLES])
-    return Finding(what=what, count=len(items) if count is None else count, examples=examples)

@@ -4,42 +4,41 @@ It shows promises 1 and 2 on the real broker, Connect, Debezium and Postgres.
 """
 
 import asyncio
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from connectors.kafka import KafkaAdmin
-from connectors.topic_reader import TopicReader
-from ops.bench.audit import Evidence, Finding, Verdict, judge_soak
-from ops.bench.backlog import publish_backlog
+from ops.bench.audit import Evidence, Verdict, judge_soak
+from ops.bench.evidence import gather, read_events, read_rows, worker_ends
+from ops.bench.fanout_audit import judge_events
+from ops.bench.findings import Finding
 from ops.bench.injector import Injector
 from ops.bench.poison import PoisonSource
 from ops.bench.qdrant_proxy import QdrantProxy
+from ops.bench.synthetic import price_updates, publish, tombstones
 from ops.bench.writers import Writers
 from ops.catch_up import Pipeline
 from ops.devstack.stack import Say, Stack
-from ops.reconcile import ReconcileReport, reconcile
 from ops.settings import Settings, WorkerSettings
-from ops.stores import open_rows, open_store
-from ops.trail import read_trail
+from ops.stores import open_rows
 from schemas.errors import LockstepError, SourceError
-from schemas.record import Place
-from streams.topics import APP_ID, DEAD_LETTERS, DECLARATIONS, PARTITIONS, PRODUCT_CHANGES
+from streams.topics import DECLARATIONS, PRODUCT_CHANGES
 
 SESSION_SECONDS = 10.0
 QDRANT_TIMEOUT_SECONDS = 5.0
-BATCH_RECORDS = 100
+BATCH_RECORDS = 50
 """Less than the largest transaction of the writers."""
 TRANSACTIONS_PER_SECOND = 16.0
-BACKLOG_RECORDS = 12_000
+BACKLOG_KEYS = 300
+BACKLOG_RECORDS = 30_000
 """There when the workers start: what they lose at a rebalance, they lose with records waiting."""
 LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + 5.0
 """After this long no write of a worker that lost its partitions can arrive, and late deletes have been repeated."""
@@ -79,6 +78,7 @@ class SoakReport:
     outcomes: Counter[str] = field(default_factory=Counter)
     poison: int = 0
     dead_letters: int = 0
+    events: Counter[str] = field(default_factory=Counter)
     revivals: int = 0
     drain_seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
@@ -135,7 +135,8 @@ def _soaked(settings: Settings) -> Settings:
 async def _run(stack: Stack, proxy: QdrantProxy, trail: Path, report: SoakReport, say: Say) -> None:
     await stack.start_servers()
     await stack.prepare()
-    await publish_backlog(stack.settings.kafka.brokers, BACKLOG_RECORDS)
+    backlog = chain(price_updates(BACKLOG_KEYS, range(BACKLOG_RECORDS)), tombstones(BACKLOG_KEYS))
+    await publish(stack.settings.kafka.brokers, backlog)
     writers = Writers(stack.settings.postgres.dsn.get_secret_value(), report.seed, per_second=TRANSACTIONS_PER_SECOND)
     await writers.load_first_rows()
     await stack.start_capture()
@@ -160,14 +161,17 @@ async def _run(stack: Stack, proxy: QdrantProxy, trail: Path, report: SoakReport
         report.drain_seconds = round(time.monotonic() - mended, 1)
         await asyncio.sleep(max(0.0, mended + LATE_WRITES_SECONDS - time.monotonic()))
         say("auditing")
-        evidence = await _gather(stack, proxy, poison, trail)
+        evidence = await gather(stack, proxy, poison, trail)
     finally:
         await injector.stop()
     verdict = judge_soak(evidence)
     _fill(report, evidence, verdict, undrained)
+    events = await read_events(stack.settings)
+    report.events = Counter(event.topic for event in events)
+    report.findings += tuple(judge_events(events, await read_rows(stack.settings)))
     report.transactions, report.faults = writers.transactions, injector.injected
     report.qdrant_faults = Counter({fault.value: hits for fault, hits in proxy.faults.hits.items()})
-    report.worker_ends = Counter(_worker_ends(stack))
+    report.worker_ends = Counter(worker_ends(stack))
 
 
 @asynccontextmanager
@@ -215,75 +219,6 @@ async def _drain(settings: Settings, say: Say) -> str | None:
     except LockstepError as error:
         return str(error)
     return None
-
-
-async def _gather(stack: Stack, proxy: QdrantProxy, poison: PoisonSource, trail: Path) -> Evidence:
-    settings = stack.settings
-    await proxy.watch.look_at_all()
-    async with KafkaAdmin(settings.kafka.brokers) as admin:
-        marks = await admin.watermarks(PRODUCT_CHANGES)
-        committed = await admin.committed(APP_ID, PRODUCT_CHANGES)
-    records = {
-        Place(topic=PRODUCT_CHANGES, partition=record.partition(), offset=record.offset()): record.key()
-        async for record in _records(settings, PRODUCT_CHANGES)
-    }
-    letters = [
-        Place.parse(dict(record.headers())["lockstep-place"].decode())
-        async for record in _records(settings, DEAD_LETTERS)
-    ]
-    return Evidence(
-        records=records,
-        marks=marks,
-        committed=committed,
-        trail=[(Place.parse(place), outcome) for place, outcome in read_trail(trail)],
-        dead_letters=letters,
-        poison=poison.places,
-        violations=[f"{v.key or v.point}: {v.before} to {v.after}" for v in proxy.watch.violations],
-        revivals=[f"{r.key or r.point}: {r.removed} to {r.after}" for r in proxy.watch.revivals],
-        reconciled=await _reconcile(settings),
-        crashes=list(_crashes(stack)),
-    )
-
-
-async def _records(settings: Settings, topic: str) -> AsyncIterator[Any]:
-    async with TopicReader(settings.kafka.brokers, topic) as reader:
-        marks = await reader.watermarks(range(PARTITIONS))
-        starts = {number: mark.low for number, mark in marks.items()}
-        ends = {number: mark.high for number, mark in marks.items()}
-        async for records in reader.read(starts, ends):
-            for record in records:
-                yield record
-
-
-async def _reconcile(settings: Settings) -> ReconcileReport:
-    async def nothing_moves() -> None:
-        """All is drained: a difference now is one."""
-
-    async with open_store(settings) as store, open_rows(settings) as rows:
-        return await reconcile(rows, store, settle=nothing_moves)
-
-
-def _worker_logs(stack: Stack) -> Iterator[tuple[str, str]]:
-    for name in stack.names:
-        if name.startswith("worker-"):
-            log = stack.log_file(name)
-            for path in (log.with_suffix(".log.1"), log):
-                if path.exists():
-                    yield name, path.read_text(encoding="utf-8", errors="replace")
-
-
-def _crashes(stack: Stack) -> Iterator[str]:
-    """What a worker ended of without knowing it: each is a bug."""
-    for name, text in _worker_logs(stack):
-        for line in text.splitlines():
-            if "Traceback (most recent call last)" in line or "unknown error" in line:
-                yield f"{name}: {line}"
-
-
-def _worker_ends(stack: Stack) -> Iterator[str]:
-    for _, text in _worker_logs(stack):
-        for reason in re.findall(r'worker ends action=worker_exit reason="([^"]*)"', text):
-            yield re.sub(r"\d+(\.\d+)?", "N", reason)
 
 
 def _fill(report: SoakReport, evidence: Evidence, verdict: Verdict, undrained: str | None) -> None:

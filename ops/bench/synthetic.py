@@ -1,7 +1,7 @@
-"""Changes of rows that Postgres never had, put on the source topic at once: records that wait for a worker."""
+"""Records of rows that Postgres never had, put on the source topic at once: a load that does not hang on capture."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import orjson
 from confluent_kafka import Producer
@@ -11,35 +11,47 @@ from schemas.errors import BrokerError
 from schemas.product import COLUMNS
 from streams.topics import PRODUCT_CHANGES
 
-KEYS = 300
 CONFIRMED_WITHIN_SECONDS = 60.0
 
+KeyAndValue = tuple[bytes, bytes | None]
 
-async def publish_backlog(brokers: str, records: int) -> None:
-    """Publish price updates of 300 keys in turn, and then their tombstones, so that nothing of them stays in the end.
+
+def price_updates(keys: int, numbers: range) -> Iterator[KeyAndValue]:
+    """Update number n gives key n modulo `keys` another price; later numbers are later changes."""
+    row = dict.fromkeys(COLUMNS) | {"id": 1, "name": "waiting", "__op": "u", "__deleted": "false"}
+    for number in numbers:
+        article_id = _article_id(number % keys)
+        order = {"article_id": article_id, "price": f"{number % 9973}.00", "__lsn": number + 1}
+        yield _key(article_id), orjson.dumps(row | order | {"__source_ts_ms": number})
+
+
+def tombstones(keys: int) -> Iterator[KeyAndValue]:
+    """The end of each key."""
+    return ((_key(_article_id(number)), None) for number in range(keys))
+
+
+async def publish(brokers: str, records: Iterable[KeyAndValue]) -> None:
+    """Put records on the source topic.
 
     Raises:
         BrokerError: Not all were confirmed within a minute.
     """
 
-    def publish() -> int:
+    def send() -> int:
         producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "acks": "all"}, **quiet())
-        for number, (key, value) in enumerate(_records(records)):
+        for number, (key, value) in enumerate(records):
             producer.produce(PRODUCT_CHANGES, key=key, value=value)
             if number % 10_000 == 0:
                 producer.flush(CONFIRMED_WITHIN_SECONDS)
         return producer.flush(CONFIRMED_WITHIN_SECONDS)
 
-    if left := await asyncio.to_thread(publish):
-        raise BrokerError(f"cannot publish a backlog at {brokers}: {left} records were not confirmed")
+    if left := await asyncio.to_thread(send):
+        raise BrokerError(f"cannot publish at {brokers}: {left} records were not confirmed")
 
 
-def _records(count: int) -> Iterator[tuple[bytes, bytes | None]]:
-    row = dict.fromkeys(COLUMNS) | {"id": 1, "name": "waiting", "__op": "u", "__deleted": "false"}
-    keys = [f"backlog-{number}" for number in range(KEYS)]
-    for number in range(count):
-        key = keys[number % KEYS]
-        order = {"article_id": key, "price": f"{number % 97}.00", "__lsn": number + 1, "__source_ts_ms": number}
-        yield orjson.dumps({"article_id": key}), orjson.dumps(row | order)
-    for key in keys:
-        yield orjson.dumps({"article_id": key}), None
+def _article_id(number: int) -> str:
+    return f"synthetic-{number}"
+
+
+def _key(article_id: str) -> bytes:
+    return orjson.dumps({"article_id": article_id})

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from random import SystemRandom
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,7 +56,7 @@ def soak(
     err.print(f"seed {report.seed}: {minutes:g} minutes with {workers} workers", highlight=False)
     home = settings.home / "soak"
     with alone(home, "soak"):
-        asyncio.run(run_soak(settings, home, report, lambda line: err.print(line, style="dim", markup=False)))
+        asyncio.run(run_soak(settings, home, report, _say))
     if json:
         print_json(asdict(report) | {"passed": report.passed})
     else:
@@ -63,6 +64,39 @@ def soak(
     if not report.passed:
         err.print(f"see {home / 'logs'} and {home / 'trail'}", markup=False)
         raise typer.Exit(ExitCode.FOUND_WRONG)
+
+
+@commands.command("payload")
+def payload(
+    records: Annotated[int, typer.Option(min=2000, help="Price updates in each round.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each kind, in turn.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure price-only changes a second through one worker, with the fan-out and without.
+
+    It starts a stack of its own in LOCKSTEP_HOME/bench, on free ports, and stops it.
+
+    Example: lockstep bench payload --records 10000 --rounds 3
+    """
+    from ops.bench.payload import run_payload
+    from ops.devstack.alone import alone
+
+    settings = load_settings()
+    home = settings.home / "bench"
+    with alone(home, "bench"):
+        report = asyncio.run(run_payload(settings, home, records=records, rounds=rounds, say=_say))
+    if json:
+        print_json(asdict(report) | {"fanout_cost": round(report.fanout_cost, 3)})
+        return
+    table = Table("records a second", "median", "rounds", box=None, pad_edge=False)
+    for name, rates in (("with the fan-out", report.with_fanout), ("without", report.without_fanout)):
+        table.add_row(name, f"{median(rates):,.0f}", ", ".join(f"{rate:,.0f}" for rate in rates))
+    out.print(table)
+    out.print(f"the fan-out takes {100 * report.fanout_cost:.0f} % of the rate")
+
+
+def _say(line: str) -> None:
+    err.print(line, style="dim", markup=False)
 
 
 def _print(report: "SoakReport") -> None:
@@ -76,6 +110,7 @@ def _print(report: "SoakReport") -> None:
         ("bad answers of Qdrant", report.qdrant_faults),
         ("workers that ended themselves", report.worker_ends),
         ("records in the trail", report.outcomes),
+        ("events for other teams", report.events),
     )
     for name, counter in counts:
         listed = ", ".join(f"{count} {what}" for what, count in sorted(counter.items()))
