@@ -22,6 +22,7 @@ _OUTAGES = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant Lockstep's user the topic",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant Lockstep's user the cluster operation",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "grant Lockstep's user the consumer group",
+    KafkaError._GAPLESS_GUARANTEE: "see the broker's reason; `lockstep topics apply` sets the topics' limits",
     KafkaError._AUTHENTICATION: "check the broker's user and password",
     KafkaError.SASL_AUTHENTICATION_FAILED: "check the broker's user and password",
 }

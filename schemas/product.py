@@ -1,7 +1,7 @@
 """One row of the `products` table."""
 
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Self
@@ -86,3 +86,15 @@ def time_text(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999: a later time cannot be written down."""
+
+
+def time_text_of_ms(milliseconds: int | None) -> str | None:
+    """`time_text` of milliseconds since 1970; None, too, for a time that no calendar holds."""
+    if milliseconds is None or not 0 <= milliseconds <= LAST_MS:
+        return None
+    return time_text(_EPOCH + timedelta(milliseconds=milliseconds))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -18,17 +18,13 @@ from schemas.fanout_event import (
     event_id,
     row_from_bytes,
 )
-from schemas.product import COLUMNS, time_text
+from schemas.product import COLUMNS, time_text, time_text_of_ms
 from schemas.record import OFFSET_BITS
 from streams.batch import Applied, Step
 from streams.topics import MAX_RECORD_BYTES
 
 FRAME_BYTES = 4 * 1024
 """Room for what surrounds key and body in a record: headers, lengths, a batch of one."""
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
-LAST_MS = 253_402_300_799_999
-"""The end of the year 9999: a later time cannot be written down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +121,7 @@ def _transitions(step: Step, searchable_at: str) -> Iterator[Transition]:
         yield Transition(
             change=applied.change,
             source=str(applied.change.place),
-            committed_at=_time_text_of_ms(applied.change.source_time_ms),
+            committed_at=time_text_of_ms(applied.change.source_time_ms),
             known=applied.before is not None,
             before=_row_before(applied),
             after=row_from_bytes(applied.after.row) if applied.after.row else None,
@@ -185,7 +181,7 @@ def _only(row: ProductRow | None, columns: Iterable[str]) -> ProductRow | None:
 
 
 def _operation(t: Transition) -> str:
-    # By the rows, not by Debezium's word: it calls an insert an update when the insert itself was set aside.
+    # By the rows, not by Debezium's word: an update is the first we hear of a row whose insert was set aside.
     if t.after is None:
         return "delete"
     return "create" if t.before is None else "update"
@@ -204,9 +200,3 @@ def _from_snapshot(t: Transition) -> bool:
 
 def _price(row: ProductRow) -> Decimal | None:
     return None if row["price"] is None else Decimal(row["price"])
-
-
-def _time_text_of_ms(milliseconds: int | None) -> str | None:
-    if milliseconds is None or milliseconds > LAST_MS:
-        return None
-    return time_text(_EPOCH + timedelta(milliseconds=milliseconds))

@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from schemas.action import DeletePoint, OverwritePayload, UpsertPoint, VerifyPoint
 from schemas.collection import LiveCollection
 from schemas.document import Deletion, Document, Provenance, StoredPoint, Vectors
 from schemas.errors import EmbeddingError, ErrorKind, LockstepError, VectorStoreError
-from schemas.product import row_hash, time_text
+from schemas.product import row_hash, time_text, time_text_of_ms
 from streams.batch import Step
 from streams.bisect import bisect
 from streams.ports import Embedder, Lease, VectorStore
@@ -117,7 +117,7 @@ class PointWriter:
                 version=change.version,
                 lsn=change.lsn,
                 operation=change.operation,
-                source_time=_time_text_of_ms(change.source_time_ms),
+                source_time=time_text_of_ms(change.source_time_ms),
                 recipe=self.live.recipe.recipe_id,
                 embedding_fingerprint=after.embedding_fingerprint,
                 row_hash=row_hash(after.row),
@@ -141,7 +141,3 @@ def _is_behind(step: Step, point: StoredPoint | None) -> bool:
 def _is_newer(point: StoredPoint | None, step: Step) -> bool:
     """Whether the point has a later change already."""
     return point is not None and step.after is not None and (point.version or 0) > step.after.version
-
-
-def _time_text_of_ms(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else time_text(datetime.fromtimestamp(milliseconds / 1000, UTC))

@@ -11,7 +11,8 @@ from ops.bench.poison import PoisonSource
 from ops.bench.qdrant_proxy import Fault as Answer
 from ops.bench.qdrant_proxy import QdrantProxy
 from ops.devstack.keeper import keep_worker
-from ops.devstack.stack import Say, Stack
+from ops.devstack.stack import Say, Stack, all_at_once
+from schemas.errors import StackError
 
 POISON_RECORDS = 8
 FAULTY_SHARE = 0.7
@@ -75,9 +76,7 @@ class Injector:
         Run again, it goes on with the plan.
         """
         until = asyncio.get_running_loop().time() + seconds
-        async with asyncio.TaskGroup() as group:
-            for plan in self._plans:
-                group.create_task(self._run_lane(plan, until))
+        await all_at_once(self._run_lane(plan, until) for plan in self._plans)
 
     async def stop(self) -> None:
         """Supervise no longer."""
@@ -150,7 +149,10 @@ class Injector:
         return True
 
     async def _add(self, name: str) -> None:
-        await self._stack.restart(name)
+        try:
+            await self._stack.restart(name)
+        except StackError as error:  # a part is away just now: who keeps the worker tries again
+            self._say(str(error))
         self._keeping[name] = asyncio.create_task(keep_worker(self._stack, name, self._say))
 
     async def _remove(self, name: str) -> None:

@@ -10,6 +10,7 @@ import asyncpg
 
 from connectors.postgres import DRAFT_COLUMNS, ProductDraft
 from ops.demo.catalogue import generate_products
+from ops.devstack.stack import all_at_once
 
 WRITERS = 4
 KEYS = 1200
@@ -85,9 +86,7 @@ class Writers:
 
     async def run(self) -> None:
         """Write until cancelled; a connection that breaks is opened again."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(WRITERS):
-                group.create_task(self._write(Random(f"{self._seed}/{number}")))
+        await all_at_once(self._write(Random(f"{self._seed}/{number}")) for number in range(WRITERS))
 
     async def _write(self, random: Random) -> None:
         while True:

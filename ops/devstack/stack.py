@@ -179,7 +179,7 @@ class Stack:
                 self._fetched = await self._fetch()
             await self._start_all(stopped)
             # Those that ran already may still be on their way.
-            await _all_at_once(
+            await all_at_once(
                 self._server(name).start() for name in self._services if self._server(name) not in stopped
             )
         write_stack_env(self.settings, self.home.path, self._services)
@@ -208,7 +208,7 @@ class Stack:
         ended: list[str] = []
         for names in (workers, *_STOP_ORDER):
             ran = [name for name in names if self.is_running(name)]
-            await _all_at_once(self._server(name).stop() for name in ran)
+            await all_at_once(self._server(name).stop() for name in ran)
             ended += ran
         try:
             stack_env_file(self.home.path).unlink(missing_ok=True)
@@ -252,9 +252,9 @@ class Stack:
 
     async def _start_all(self, servers: Collection[Server]) -> None:
         try:
-            await _all_at_once(self._start_one(server) for server in servers)
+            await all_at_once(self._start_one(server) for server in servers)
         except BaseException:
-            await _all_at_once(server.stop() for server in servers)
+            await all_at_once(server.stop() for server in servers)
             raise
 
     async def _start_one(self, server: Server) -> None:
@@ -299,7 +299,7 @@ class Stack:
             raise StackError("another command is starting this stack", hint="wait a moment, then try again") from error
 
 
-async def _all_at_once(work: Iterable[Any]) -> None:
+async def all_at_once(work: Iterable[Any]) -> None:
     """Run all together; the first error ends the others, and is raised as itself."""
     try:
         async with asyncio.TaskGroup() as group:

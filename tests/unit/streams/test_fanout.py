@@ -8,9 +8,9 @@ import pytest
 
 from schemas.change import Operation
 from schemas.fanout_event import FanoutEvent, PriceChanged, ProductChanged, ProductIndexed, ProductRemoved
-from schemas.product import COLUMNS
+from schemas.product import COLUMNS, LAST_MS
 from schemas.recipe import Recipe
-from streams.fanout import FRAME_BYTES, LAST_MS, route
+from streams.fanout import FRAME_BYTES, route
 from streams.ports import TableEntry
 from tests.fakes.events import steps_of
 from tests.fakes.pipeline import NOW, InMemoryTable, Topic

@@ -437,3 +437,11 @@ async def test_a_batch_that_was_dropped_leaves_no_trail(p: Pipeline) -> None:
     with pytest.raises(LeaseLostError):
         await p.apply(p.topic.create("a"), lease=CountingLease(ends_at=2))
     assert p.outcomes == []
+
+
+async def test_a_time_that_no_calendar_holds_is_left_out_of_the_point(p: Pipeline) -> None:
+    record = p.topic.create("a")
+    value = orjson.loads(record.value or b"") | {"__source_ts_ms": 300_000_000_000_000}
+    await p.apply(p.topic.append("a", orjson.dumps(value)))
+    assert p.store.points["a"].payload["_lockstep"]["source_time"] is None
+    assert p.dead.places == []
