@@ -22,6 +22,8 @@ class DemoReport:
     delete_ms: float = 0.0
     restart_seconds: float = 0.0
     """From SIGKILL in the middle of a load until the last row of it was searchable."""
+    changes_kept_by_a_subscriber: int = 0
+    """Each once: the repeats after the kill are dropped by id."""
     embeddings_made: int = 0
     embeddings_avoided: int = 0
     missing: int = 0

@@ -20,6 +20,7 @@ from ops.demo.probes import SearchProbe, WorkerStats
 from ops.demo.progress import progress
 from ops.demo.raw_embedding import raw_documents_per_second
 from ops.demo.report import DemoReport
+from ops.demo.subscribers.running import Subscribers
 from ops.devstack.alone import alone
 from ops.devstack.keeper import keep_worker
 from ops.devstack.stack import Stack
@@ -35,6 +36,7 @@ SECOND_LOAD = 500
 ROUNDS = 5
 WORKER = "worker-1"
 INDEXED_WITHIN_SECONDS = 300.0
+SUBSCRIBED_WITHIN_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 0.02
 WATCH_EVERY_SECONDS = 0.25
 """While many rows are indexed: looking costs the machine that does the work."""
@@ -65,6 +67,7 @@ class Story:
         await self.search()
         await self.follow_changes()
         await self.kill_worker()
+        await self.subscribe()
         await self.agree()
 
     async def snapshot(self) -> None:
@@ -164,6 +167,23 @@ class Story:
         await self._until_indexed(before + SECOND_LOAD, "indexing the rest")
         self.report.restart_seconds = round(time.monotonic() - killed, 2)
         self._done(f"{SECOND_LOAD} more products, by worker {self.stack.pid(WORKER)}", time.monotonic() - started)
+
+    async def subscribe(self) -> None:
+        """Let two subscribers of other teams read everything that the worker published, each by itself."""
+        started = time.monotonic()
+        told: dict[str, list[str]] = {}
+        async with Subscribers.start(
+            self.settings, lambda name, line: told.setdefault(name, []).append(line)
+        ) as subscribers:
+            async with asyncio.timeout(SUBSCRIBED_WITHIN_SECONDS):
+                while any((await subscribers.lag()).values()):
+                    await asyncio.sleep(WATCH_EVERY_SECONDS)
+            self._expect(not subscribers.ended(), f"subscribers ended: {subscribers.ended()}")
+        kept = sum(int(line.split()[0]) for line in told.get("audit-trail", []))
+        falls = len(told.get("price-drops", []))
+        self.report.changes_kept_by_a_subscriber = kept
+        self._expect(kept >= FIRST_LOAD + SECOND_LOAD, f"a subscriber has {kept} changes only")
+        self._done(f"two subscribers: {kept:,} changes kept, {falls} price falls told", time.monotonic() - started)
 
     async def agree(self) -> None:
         """Compare Postgres and Qdrant."""

@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
+import orjson
 import pytest
+from jsonschema import Draft202012Validator
 
-from connectors.topic_reader import TopicReader
+import schemas
+from connectors.topic_reader import TopicReader, record_of
 from schemas.fanout_event import (
     EventData,
     FanoutEvent,
@@ -20,7 +24,7 @@ from schemas.fanout_event import (
     ProductRemoved,
     ProductRow,
 )
-from schemas.record import Place, Record
+from schemas.record import Place
 from streams.topics import PARTITIONS, PRODUCT_CHANGES
 from tests.e2e.conftest import WORKER, Running
 
@@ -65,12 +69,22 @@ class Shop:
         states.append(price)
 
 
+def contract(name: str) -> Draft202012Validator:
+    """The published JSON Schema of that name."""
+    return Draft202012Validator(orjson.loads((CONTRACTS / f"{name}.json").read_bytes()))
+
+
+CONTRACTS = Path(schemas.__file__).parent / "json"
+HEADERS = contract("event-headers")
+
+
 class Subscriber:
     """Reads a topic from where it ended when the test began, keeps the test's own events, and drops repeats by id."""
 
     def __init__(self, running: Running, model: type[EventData]) -> None:
         self._running = running
         self._model = model
+        self._contract = contract(model.topic)
         self.repeats = 0
 
     async def subscribe(self) -> None:
@@ -100,14 +114,9 @@ class Subscriber:
             ends = {number: mark.high for number, mark in (await reader.watermarks(range(PARTITIONS))).items()}
             async for messages in reader.read(self._starts, ends):
                 for message in messages:
-                    event = FanoutEvent.from_record(
-                        Record(
-                            place=Place(topic=message.topic(), partition=message.partition(), offset=message.offset()),
-                            key=message.key(),
-                            value=message.value(),
-                            headers=tuple(message.headers() or ()),
-                        )
-                    )
+                    self._contract.validate(orjson.loads(message.value()))
+                    HEADERS.validate({name: value.decode() for name, value in message.headers()})
+                    event = FanoutEvent.from_record(record_of(message))
                     assert message.key() == event.data.article_id.encode()
                     if event.data.article_id.startswith(self._running.prefix):
                         yield event
