@@ -78,7 +78,9 @@ class ServerProcess:
         code = self.exit_code
         if code is None:
             return f"see {self.log_file}"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}: {self.last_words()}"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}: {self.last_words()}" if code else "exit code 0"
 
     def start(self, launch: Launch) -> None:
         """Start it; it runs on when we end.
