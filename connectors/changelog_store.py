@@ -112,6 +112,10 @@ class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to byt
         self.data[key] = value
         self._key_partition[key] = partition
 
+    def partition_of(self, key: bytes) -> int | None:
+        """Where the entry of a key has its changelog record; None without an entry."""
+        return self._key_partition.get(key)
+
     def forget(self, key: bytes) -> int:
         """Drop the entry of a key; gives the partition that its tombstone goes to."""
         del self.data[key]

@@ -47,6 +47,7 @@ class EventProducer:
         }
         self._producer: Producer | None = None
         self._closing = threading.Event()
+        self._abandoned = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event-producer")
 
     async def __aenter__(self) -> Self:
@@ -64,10 +65,20 @@ class EventProducer:
     async def publish(self, events: Sequence[FanoutEvent]) -> None:
         """Send them in their order; returns once the broker has confirmed them all, however long that takes.
 
+        Cancelled, it sends nothing more: what is not on its way to the broker by then never comes there.
+
         Raises:
             BrokerError: The broker refuses one. What was written is the beginning of each partition's events.
         """
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._publish, events)
+        self._abandoned.clear()
+        publishing = asyncio.get_running_loop().run_in_executor(self._thread, self._publish, events)
+        try:
+            await asyncio.shield(publishing)
+        except asyncio.CancelledError:
+            self._abandoned.set()
+            await asyncio.wait({publishing})
+            publishing.exception()  # that it was abandoned is known
+            raise
 
     def _connect(self) -> Producer:
         if self._producer is None:
@@ -114,6 +125,9 @@ class EventProducer:
                 return
 
     def _check_open(self) -> None:
+        if self._abandoned.is_set():
+            self._discard()
+            raise BrokerError(f"events were not confirmed at {self._brokers} before they were abandoned")
         if self._closing.is_set():
             raise BrokerError(f"events were not confirmed at {self._brokers} before the worker stopped")
 

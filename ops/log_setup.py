@@ -13,6 +13,7 @@ import orjson
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 REPEAT_AFTER_SECONDS = 10.0
+_LIBRARIES = ("aiokafka", "faust", "mode", "kafka")
 
 
 def set_up_logging(level: str, log_format: str) -> None:
@@ -28,7 +29,8 @@ def set_up_logging(level: str, log_format: str) -> None:
     for name in ("ops", "streams", "connectors", "schemas", "__main__"):
         logging.getLogger(name).setLevel(level)
     # While a broker is away aiokafka logs hundreds of lines a second.
-    handler.addFilter(RepeatFilter(("aiokafka", "faust", "mode", "kafka")))
+    handler.addFilter(RepeatFilter(_LIBRARIES))
+    handler.addFilter(OneLineFilter(_LIBRARIES))
 
 
 class TextFormatter(logging.Formatter):
@@ -61,6 +63,23 @@ class JsonFormatter(logging.Formatter):
             return orjson.dumps(entry, default=str).decode()
         except TypeError:  # lone surrogates, integers above 64 bits, keys that are no text
             return json.dumps(entry, default=str, skipkeys=True)
+
+
+class OneLineFilter(logging.Filter):
+    """Puts what these libraries raised behind their message, in place of their stack trace."""
+
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
+        super().__init__()
+        self._prefixes = prefixes
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        if record.exc_info and record.name.startswith(self._prefixes):
+            kind, error, _ = record.exc_info
+            reason = " ".join(str(error).split())
+            record.msg = f"{record.getMessage()}: {kind.__name__ if kind else 'error'}: {reason}"
+            record.args = record.exc_info = record.exc_text = None
+        return True
 
 
 class RepeatFilter(logging.Filter):

@@ -159,6 +159,8 @@ def _payload(data: bytes, part: str) -> Any:
 def _key(data: bytes | None) -> str:
     if data is None:
         _refuse("key is missing", hint=_KEY_HINT)
+    if len(data) > MAX_ROW_BYTES:  # an event of it would fit no record
+        _refuse(f"key of {len(data)} bytes is above the limit of 2 MiB")
     key = _payload(data, "key")
     if type(key) is not dict or "article_id" not in key:
         _refuse("key has no article_id", hint=_KEY_HINT)

@@ -1,4 +1,4 @@
-"""Makes Faust apps with the rules built in that keep promise 1; `docs/faust.md` has the loss behind each rule."""
+"""Makes Faust apps with the rules built in that keep promise 1; `docs/adr/0001-…` has the loss behind each rule."""
 
 import asyncio
 import logging

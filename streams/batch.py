@@ -1,6 +1,6 @@
 """Folds the records of a batch into one step per key; reads what it needs, writes nothing."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.action import Action, SkipReason
@@ -112,6 +112,11 @@ def decode_batch(
     return by_key, refusals
 
 
+def partition_of(received: Sequence[Received]) -> int:
+    """The partition of a key's records: where its changes stand. Poison may name the key from another one."""
+    return next((item for item in received if item.change), received[0]).record.place.partition
+
+
 async def fold(
     key: str, received: list[Received], before: IndexedRow | None, recipe: Recipe, *, rows: RowSource, now_ms: int
 ) -> Step:
@@ -127,10 +132,12 @@ async def fold(
     applied: list[Applied] = []
     skipped: list[Skipped] = []
     refused: list[Refusal] = []
+    partition = partition_of(received)
     for item in received:
         change = item.change
         if change is None:
-            running = _with_gap(running)
+            if item.record.place.partition == partition:
+                running = _with_gap(running)
             continue
         if reason := outdated(change, running):
             skipped.append(Skipped(place=change.place, reason=reason))
@@ -154,7 +161,7 @@ async def fold(
     last = applied[-1] if applied else None
     return Step(
         key=key,
-        partition=received[0].record.place.partition,
+        partition=partition,
         before=before,
         after=running,
         action=plan(last.change, before, last.after, collapsed=len(applied) > 1) if last else None,

@@ -8,17 +8,19 @@ and skips none. Events come before the table because they are computed from its 
 gives the same events under the same ids.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 from schemas.action import DeletePoint
 from schemas.dead_letter import DeadLetter
 from schemas.document import Vectors
 from schemas.record import Place, Record
-from streams.batch import Received, Refusal, Step, decode_batch, fold
+from streams.batch import Received, Refusal, Step, decode_batch, fold, partition_of
 from streams.counters import Counters
 from streams.fanout import route
 from streams.health import Health
@@ -37,6 +39,8 @@ from streams.ports import (
 from streams.retry_policy import hold_until_done
 
 logger = logging.getLogger(__name__)
+
+LEASE_LOOK_SECONDS = 0.5
 
 
 def utc_now() -> datetime:
@@ -127,7 +131,9 @@ class Indexer:
         now_ms = int(now.timestamp() * 1000)
         while received:
             steps = [
-                await fold(key, items, self.table.get(key), live.recipe, rows=self.rows, now_ms=now_ms)
+                await fold(
+                    key, items, self.table.get(key, partition_of(items)), live.recipe, rows=self.rows, now_ms=now_ms
+                )
                 for key, items in received.items()
             ]
             refused = await writer.write(steps)
@@ -159,7 +165,7 @@ class Indexer:
         async def attempt(_: int) -> None:
             lease.check()
             with self.health.confirming():
-                await topics.publish(events)
+                await _while_ours(topics.publish(events), lease)
 
         await hold_until_done(attempt, self.health)
         lease.check()
@@ -178,6 +184,20 @@ class Indexer:
                 "record set aside",
                 extra={"action": "set_aside", "place": str(refusal.record.place), "error": str(refusal.error)},
             )
+
+
+async def _while_ours(publishing: Coroutine[Any, Any, None], lease: Lease) -> None:
+    """Wait for it, but not beyond the lease: events that come late would stand behind those of the next owner."""
+    task = asyncio.ensure_future(publishing)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=LEASE_LOOK_SECONDS)
+            lease.check()
+        await task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 def _set_aside(outcome: _Outcome) -> list[tuple[Place, str]]:

@@ -25,6 +25,8 @@ LOOK_EVERY_SECONDS = 1.0
 DROP_EVERY_SECONDS = 3600.0
 REMEMBERED_MS = 30 * DAY_MS
 REQUEST_DELETES = 200
+RECENT_MS = 60 * 60 * 1000
+"""How long all workers may be away without a delete that nobody repeated. A repeat too many costs little."""
 MOST_WAITING = 250_000
 """About 40 MB. The oldest beyond it are repeated before their time."""
 
@@ -127,9 +129,9 @@ class LateDeletes:
                 logger.info("old deletes forgotten", extra={"action": "deletes_dropped", "entries": dropped})
 
     async def _find_recent(self) -> None:
-        """Schedule what earlier owners deleted lately; twice as far back, for partitions move as repeats fall due."""
+        """Schedule what earlier owners deleted lately: they may have ended before the repeats fell due."""
         now, now_ms, delay = self.clock(), self.wall_clock_ms(), self.delay_seconds
-        recent = await self.table.deleted_since(now_ms - round(2000 * delay))
+        recent = await self.table.deleted_since(now_ms - RECENT_MS)
         for key, deleted_at_ms in recent.items():
             left = delay - (now_ms - deleted_at_ms) / 1000
             self._due.setdefault(key, now + min(max(left, 0.0), delay))  # another worker's clock may be ahead

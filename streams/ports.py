@@ -86,8 +86,8 @@ class RowSource(Protocol):
 class IndexedRows(Protocol):
     """The worker's table: one entry per key."""
 
-    def get(self, key: str) -> IndexedRow | None:
-        """The entry of a key of a partition that is ours."""
+    def get(self, key: str, partition: int) -> IndexedRow | None:
+        """The entry of a key in a partition that is ours; None, too, where its changes stand in another partition."""
         ...
 
     async def put(self, entries: Sequence[TableEntry]) -> None:

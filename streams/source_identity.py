@@ -7,7 +7,7 @@ not count above an older topic ends with the epoch that does.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol, Self
 
@@ -39,6 +39,12 @@ class SourceTopic:
     topic_id: str
     low: Mapping[int, int]
     high: Mapping[int, int]
+    committed: Mapping[int, int] = field(default_factory=dict)
+    """The next offsets that the group reads; a partition without a commit is absent."""
+
+    def lost_tail(self, partition: int) -> bool:
+        """Whether records that the group has handled are gone from the log's end, and others take their offsets."""
+        return self.committed.get(partition, 0) > self.high[partition]
 
     def replaces(self, earlier: Self) -> bool:
         """Whether this is another topic than the one looked at before, under the same name."""
@@ -119,8 +125,17 @@ class SourceGuard:
         # Each row is looked at only where the ids do not decide: that takes two seconds for a million of them.
         decided = source.topic_id and all(mark and mark.topic_id for mark in known.values())
         newest = {} if decided else self.marks.newest_versions()
+        for partition, mark in known.items():
+            if source.lost_tail(partition) and (mark is None or mark.epoch >= self.epoch):
+                raise SettingsError(
+                    f"topic {source.name} has lost its tail: partition {partition} ends at {source.high[partition]}, "
+                    f"and {source.committed[partition]} is committed: new changes would count as outdated",
+                    hint=f"raise {EPOCH} to {self.epoch + 1}, the same for every worker",
+                )
         verdicts = {
-            partition: judge_source(
+            partition: Verdict.READ_ANEW
+            if source.lost_tail(partition)
+            else judge_source(
                 mark,
                 topic=source.name,
                 topic_id=source.topic_id,

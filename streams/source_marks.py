@@ -48,7 +48,7 @@ class FaustMarks:
         data = self._table.data
         for key, value in data.items():
             if not key.startswith(RESERVED_PREFIX):
-                partition = data._key_partition[key]  # Faust's store has no other name for it
+                partition = data.partition_of(key)
                 newest[partition] = max(newest.get(partition, 0), orjson.loads(value[: value.index(b"\n")])[0])
         return newest
 

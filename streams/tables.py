@@ -43,10 +43,13 @@ class FaustIndexedRows:
         """How often the table was recovered: at the start, and at each rebalance."""
         table.on_recover(self._recovered)
 
-    def get(self, key: str) -> IndexedRow | None:
-        """The entry of a key, or None for a key never seen."""
-        data = self._table.data.get(key.encode())
-        return IndexedRow.from_bytes(data) if data else None
+    def get(self, key: str, partition: int | None = None) -> IndexedRow | None:
+        """The entry of a key, or None for a key never seen, or never in this partition."""
+        name = key.encode()
+        data = self._table.data.get(name)
+        if not data or (partition is not None and self._table.data.partition_of(name) != partition):
+            return None
+        return IndexedRow.from_bytes(data)
 
     async def put(self, entries: Sequence[TableEntry]) -> None:
         """Remember entries; returns once the broker has confirmed every changelog record."""

@@ -67,5 +67,5 @@ class PoisonSource:
 
 
 def _key(name: str) -> bytes:
-    # The space makes it another key for compaction: under the row's own, poison would take the place of its last record.
+    # The space makes it another key for compaction, in which poison would else take the place of the row's last record.
     return orjson.dumps({"article_id": name}) + b" "

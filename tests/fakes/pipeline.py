@@ -41,14 +41,17 @@ class FakeEmbedder:
 class InMemoryTable:
     entries: dict[str, bytes] = field(default_factory=dict)
     writes: list[TableEntry] = field(default_factory=list)
+    partitions: dict[str, int] = field(default_factory=dict)
 
-    def get(self, key: str) -> IndexedRow | None:
+    def get(self, key: str, partition: int | None = None) -> IndexedRow | None:
         data = self.entries.get(key)
-        return IndexedRow.from_bytes(data) if data else None
+        elsewhere = partition is not None and self.partitions.get(key, partition) != partition
+        return IndexedRow.from_bytes(data) if data and not elsewhere else None
 
     async def put(self, entries: Sequence[TableEntry]) -> None:
         for entry in entries:
             self.entries[entry.key] = entry.row.to_bytes()
+            self.partitions[entry.key] = entry.partition
         self.writes += entries
 
 

@@ -1,12 +1,13 @@
 """Log lines, for people and for machines."""
 
 import logging
+import sys
 from typing import Any
 
 import orjson
 import pytest
 
-from ops.log_setup import JsonFormatter, RepeatFilter, TextFormatter
+from ops.log_setup import JsonFormatter, OneLineFilter, RepeatFilter, TextFormatter
 
 
 def record(message: str = "record set aside", name: str = "streams.indexer", **fields: Any) -> logging.LogRecord:
@@ -35,3 +36,16 @@ def test_libraries_do_not_repeat_themselves() -> None:
     repeats = RepeatFilter(("aiokafka",))
     assert [repeats.filter(record(name="aiokafka.conn")) for _ in range(3)] == [True, False, False]
     assert all(repeats.filter(record()) for _ in range(3))
+
+
+def test_what_a_library_raised_is_one_line_and_what_we_raised_is_whole() -> None:
+    try:
+        raise AssertionError("did we not\nbootstrap?")
+    except AssertionError:
+        theirs, ours = record(name="aiokafka.conn"), record()
+        theirs.exc_info = ours.exc_info = sys.exc_info()
+    one_line = OneLineFilter(("aiokafka",))
+    assert one_line.filter(theirs)
+    assert one_line.filter(ours)
+    assert TextFormatter().format(theirs).endswith("record set aside: AssertionError: did we not bootstrap?")
+    assert "Traceback" in TextFormatter().format(ours)

@@ -177,6 +177,7 @@ def test_wrong_cell_is_refused_for_good(cells: dict[str, Any], reason: str) -> N
         (b'{"id":1}', "key has no article_id", "message.key.columns"),
         (b'{"article_id":5}', "key's article_id is not a text", "message.key.columns"),
         (b'{"article_id":""}', "key's article_id is empty", "ALTER TABLE products REPLICA IDENTITY FULL"),
+        (b'{"article_id":"%s"}' % (b"x" * MAX_ROW_BYTES), "bytes is above the limit of 2 MiB", None),
         (b'{"article_id":"\\u0000source/3"}', "key's article_id holds a NUL", None),
     ],
 )

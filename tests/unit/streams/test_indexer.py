@@ -1,7 +1,7 @@
 """What the indexer does with batches: effects, order, faults."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
@@ -445,3 +445,15 @@ async def test_a_time_that_no_calendar_holds_is_left_out_of_the_point(p: Pipelin
     await p.apply(p.topic.append("a", orjson.dumps(value)))
     assert p.store.points["a"].payload["_lockstep"]["source_time"] is None
     assert p.dead.places == []
+
+
+async def test_promise_2_poison_in_another_partition_leaves_the_memory_of_a_row_alone(p: Pipeline) -> None:
+    await p.apply(p.topic.create("a"))
+    elsewhere = replace(p.topic.append("a", b"{"), place=Place(topic="pgserver.public.products", partition=5, offset=3))
+    await p.apply(elsewhere)
+    await p.apply(replace(elsewhere, place=replace(elsewhere.place, offset=4)), p.topic.update("a", price="1.00"))
+    assert len(p.dead.places) == 2
+    assert {entry.partition for entry in p.table.writes} == {0}
+    entry = p.table.get("a")
+    assert entry is not None
+    assert not entry.incomplete

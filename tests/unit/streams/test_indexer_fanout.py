@@ -1,5 +1,6 @@
 """When the indexer publishes events, and what a repeat of them looks like."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +15,7 @@ from schemas.dead_letter import DeadLetter
 from schemas.document import Document
 from schemas.fanout_event import FanoutEvent, PriceChanged, ProductChanged, ProductIndexed, ProductRemoved
 from schemas.record import Record
+from streams import indexer as indexer_module
 from streams import retry_policy
 from streams.counters import Counters
 from streams.health import Health
@@ -118,8 +120,16 @@ class _Events(ListOfEvents):
         super().__init__()
         self.p = p
         self.troubles: list[str | None] = []
+        self.hangs = False
+        self.abandoned = False
 
     async def publish(self, events: Sequence[FanoutEvent]) -> None:
+        if self.hangs:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.abandoned = True
+                raise
         self.troubles.append(self.p.health.trouble())
         assert self.p.health.confirming_since is not None
         self.p.take("events")
@@ -135,6 +145,7 @@ def p() -> Pipeline:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "FIRST_WAIT_SECONDS", 0.0001)
     monkeypatch.setattr(retry_policy, "LONGEST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(indexer_module, "LEASE_LOOK_SECONDS", 0.01)
 
 
 def shown(event: FanoutEvent) -> tuple[str, Any]:
@@ -316,3 +327,12 @@ async def test_promise_1_any_redelivery_gives_every_change_once_in_order(
     last = {b["article_id"]: b["version"] for n, b in expected.items() if n.startswith(ProductIndexed.topic)}
     present = {key for key in last if key in killed.store.points}
     assert all(any(k == key and v >= last[key] for k, v in versions) for key in present)
+
+
+async def test_a_lease_that_ends_while_the_broker_is_away_abandons_the_events(p: Pipeline) -> None:
+    """Sent later, they would stand behind those of the next owner, and compaction would keep the older."""
+    p.events.hangs = True
+    with pytest.raises(LeaseLostError):
+        await p.apply(p.topic.create("A"), lease=CountingLease(ends_at=8))
+    assert p.events.abandoned
+    assert p.table.writes == []

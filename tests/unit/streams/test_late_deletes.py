@@ -186,8 +186,17 @@ async def test_deletes_of_long_ago_are_left_alone_at_an_assignment(
 ) -> None:
     await revive(store, topic, worker)
     heir = Worker(store, replace(worker.table, recoveries=1))
-    await heir.look_after(2 * DELAY + 1)
+    await heir.look_after(late_deletes.RECENT_MS / 1000 + 1)
     assert heir.late.waiting == 0
+
+
+async def test_promise_2_repeat_is_made_up_for_after_no_worker_ran_for_minutes(
+    store: HeldVectorStore, topic: Topic, worker: Worker
+) -> None:
+    await revive(store, topic, worker)
+    heir = Worker(store, replace(worker.table, recoveries=1))
+    await heir.look_after(600)
+    assert store.points == {}
 
 
 async def test_clock_of_another_worker_that_is_ahead_delays_no_repeat(

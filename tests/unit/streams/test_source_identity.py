@@ -99,9 +99,11 @@ class RecordedMarks:
         self.steps.append(f"commit {dict(offsets)}")
 
 
-def guard(marks: RecordedMarks, topic_id: str, epoch: int) -> SourceGuard:
+def guard(marks: RecordedMarks, topic_id: str, epoch: int, committed: int = 10) -> SourceGuard:
     async def look() -> SourceTopic:
-        return SourceTopic(name="t", topic_id=topic_id, low={0: 3, 1: 0}, high={0: 10, 1: 10})
+        return SourceTopic(
+            name="t", topic_id=topic_id, low={0: 3, 1: 0}, high={0: 10, 1: 10}, committed={0: 10, 1: committed}
+        )
 
     return SourceGuard(marks=marks, look=look, epoch=epoch)
 
@@ -130,6 +132,15 @@ async def test_nothing_is_written_when_one_partition_needs_another_epoch() -> No
     with pytest.raises(SettingsError):
         await guard(marks, NEW, 0).check([0, 1], marks.read_from)
     assert marks.steps == []
+
+
+async def test_promise_1_log_that_lost_its_tail_is_not_taken_for_the_one_that_was_read() -> None:
+    marks = RecordedMarks({0: mark(0, OLD), 1: mark(0, OLD)})
+    with pytest.raises(SettingsError, match="lost its tail: partition 1 ends at 10, and 11 is committed") as stopped:
+        await guard(marks, OLD, 0, committed=11).check([0, 1], marks.read_from)
+    assert "raise LOCKSTEP_WORKER_EPOCH to 1" in (stopped.value.hint or "")
+    await guard(marks, OLD, 1, committed=11).check([0, 1], marks.read_from)
+    assert marks.steps == ["commit {0: 3, 1: 0}", "mark [0, 1]"]
 
 
 async def test_rows_are_not_looked_at_where_ids_decide() -> None:
