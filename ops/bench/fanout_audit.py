@@ -56,6 +56,16 @@ def judge_events(events: Sequence[FanoutEvent], rows: Mapping[str, ProductRow]) 
     return [one for one in found if one.count]
 
 
+def overtaken(events: Sequence[FanoutEvent]) -> int:
+    """How many articles have another event than their newest as their last record, the one that compaction keeps."""
+    last: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    for data in _of(ProductChanged, events):
+        last[data.article_id] = data.version
+        newest[data.article_id] = max(data.version, newest.get(data.article_id, 0))
+    return sum(newest[key] != version for key, version in last.items())
+
+
 def _of(model: type[Data], events: Iterable[FanoutEvent]) -> Iterator[Data]:
     return (event.data for event in events if isinstance(event.data, model))
 

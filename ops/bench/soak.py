@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from connectors.kafka import KafkaAdmin
 from ops.bench.audit import Evidence, Verdict, judge_soak
 from ops.bench.evidence import gather, read_events, read_rows, worker_ends
-from ops.bench.fanout_audit import judge_events
+from ops.bench.fanout_audit import judge_events, overtaken
 from ops.bench.findings import Finding
 from ops.bench.injector import Injector
 from ops.bench.poison import PoisonSource
@@ -80,6 +80,8 @@ class SoakReport:
     dead_letters: int = 0
     events: Counter[str] = field(default_factory=Counter)
     revivals: int = 0
+    overtaken: int = 0
+    """Articles whose last event is a repeat of an older one: a paused worker sent it when it woke."""
     drain_seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
 
@@ -168,6 +170,7 @@ async def _run(stack: Stack, proxy: QdrantProxy, trail: Path, report: SoakReport
     _fill(report, evidence, verdict, undrained)
     events = await read_events(stack.settings)
     report.events = Counter(event.topic for event in events)
+    report.overtaken = overtaken(events)
     report.findings += tuple(judge_events(events, await read_rows(stack.settings)))
     report.transactions, report.faults = writers.transactions, injector.injected
     report.qdrant_faults = Counter({fault.value: hits for fault, hits in proxy.faults.hits.items()})

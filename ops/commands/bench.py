@@ -120,6 +120,7 @@ def _print(report: "SoakReport") -> None:
     table.add_row("records applied again", f"{report.repeats:,}")
     table.add_row("dead letters", f"{report.dead_letters:,}", f"for {report.poison:,} poison records")
     table.add_row("points revived for a while", f"{report.revivals:,}")
+    table.add_row("articles whose last event is old", f"{report.overtaken:,}")
     table.add_row("time to drain", f"{report.drain_seconds:.1f} s")
     out.print(table)
     for finding in report.findings:

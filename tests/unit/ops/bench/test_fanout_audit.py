@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.bench.fanout_audit import judge_events
+from ops.bench.fanout_audit import judge_events, overtaken
 from schemas.fanout_event import (
     EventData,
     FanoutEvent,
@@ -111,3 +111,8 @@ def test_a_record_that_compaction_took_before_its_redelivery_is_no_gap() -> None
         )
         == []
     )
+
+
+def test_a_repeat_that_came_after_its_successor_is_counted() -> None:
+    assert overtaken(SOUND) == 0
+    assert overtaken([_changed(1, None, OLD), _changed(2, OLD, NEW), _changed(1, None, OLD)]) == 1
