@@ -12,7 +12,13 @@ logger = logging.getLogger(__name__)
 UNREACHABLE_HINT = "start the stack with `lockstep up`, or set LOCKSTEP_KAFKA_BROKERS"
 
 _UNREACHABLE = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._RESOLVE,
+    }
 )
 _TOPICS_HINT = "create the topics with `lockstep topics apply`"
 _OUTAGES = {

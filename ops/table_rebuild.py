@@ -6,29 +6,31 @@ key is decided as if nothing had happened: a price alone costs no embedding, and
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from connectors.changelog_writer import ChangelogEntry, write_changelog
 from connectors.kafka import KafkaAdmin
 from connectors.topic_reader import TopicReader, record_of
+from connectors.topic_writer import NewRecord, write_records
 from ops.settings import Settings
 from ops.source import look_at_source
-from ops.stores import open_rows, open_store
-from schemas.errors import BrokerError, DecodeError, ErrorKind
+from ops.stores import open_store
+from schemas.errors import BrokerError, DecodeError, ErrorKind, ReplayError, SourceError
 from schemas.indexed_row import IndexedRow
+from schemas.product import Product
 from schemas.recipe import Recipe
 from schemas.record import Place, Record
 from schemas.source_mark import SourceMark, source_mark_key
-from streams.batch import decode_batch, fold
-from streams.ports import RowSource
+from streams.batch import decode_batch, fold, partition_of
 from streams.source_identity import SourceTopic, Verdict, judge_source
-from streams.topics import APP_ID, CHANGELOG, DECLARATIONS, MAX_RECORD_BYTES, PRODUCT_CHANGES
+from streams.topics import APP_ID, CHANGELOG, DECLARATIONS, PRODUCT_CHANGES
 
 PATIENCE_SECONDS = 5.0
 """How long the command waits for a broker that does not answer."""
 LOOK_EVERY_SECONDS = 0.5
 MARGIN_SECONDS = 5.0
+_UNFINISHED = b" of a rebuild that has not ended"
+"""Behind a mark, it makes it one that no worker accepts; its version stays, so the mark itself takes its place."""
 
 Say = Callable[[str], None]
 
@@ -53,7 +55,6 @@ class TableBuilder:
     """Folds the records of the source topic into one entry per key, in memory."""
 
     recipe: Recipe
-    rows: RowSource
     epoch: int
     set_aside: Collection[Place] = ()
     entries: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -66,20 +67,23 @@ class TableBuilder:
 
         Raises:
             SchemaMismatch: The topic's rows lack a column.
-            SourceError: Postgres cannot be asked for a column that no record carries.
         """
         received, refusals = decode_batch(records, epoch=self.epoch, set_aside=self.set_aside)
         self.records += len(records)
         self.undecodable += len(refusals)
         for key, items in received.items():
             known = self.entries.get(key)
-            before = IndexedRow.from_bytes(known[1]) if known else None
+            before = IndexedRow.from_bytes(known[1]) if known and known[0] == partition_of(items) else None
             # The time of the log, not of this run: deletes are forgotten by their age.
             now_ms = items[-1].record.timestamp_ms
-            step = await fold(key, items, before, self.recipe, rows=self.rows, now_ms=now_ms)
+            step = await fold(key, items, before, self.recipe, rows=_NoPostgres(), now_ms=now_ms)
             self.undecodable += len(step.refused)
-            if step.after is not None and step.after is not before:
-                self.entries[key] = (step.partition, step.after.to_bytes())
+            after = step.after
+            if after and step.refused:
+                # The point may show what the log does not tell: without a fingerprint the next change writes it whole.
+                after = replace(after, embedding_fingerprint="")
+            if after is not None and after is not before:
+                self.entries[key] = (step.partition, after.to_bytes())
 
     def report(self, *, written: bool, seconds: float) -> TableRebuild:
         """What has been taken up to now."""
@@ -93,6 +97,14 @@ class TableBuilder:
             written=written,
             seconds=round(seconds, 1),
         )
+
+
+class _NoPostgres:
+    """No columns but the log's: a row of today would hide a change that the worker has yet to apply."""
+
+    async def fetch_row(self, article_id: str) -> Product | None:
+        """Refuse."""
+        raise SourceError("the log does not carry the whole row", kind=ErrorKind.PERMANENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +125,7 @@ def plan_rebuild(
 
     Raises:
         SettingsError: The epoch does not count above an older topic, as for a worker.
+        ReplayError: There are records, and the worker has committed no offset: the table would be empty.
     """
     ends: dict[int, int] = {}
     new_marks: dict[int, SourceMark] = {}
@@ -131,22 +144,28 @@ def plan_rebuild(
         else:
             ends[partition] = min(committed.get(partition, low), source.high[partition])
             new_marks[partition] = SourceMark(epoch=epoch, topic_id=source.topic_id)
+    if not committed and any(source.high[partition] > low for partition, low in source.low.items()):
+        raise ReplayError(
+            f"group {APP_ID} has no committed offset on {source.name}: what the table held cannot be told",
+            hint="start a worker instead: with no committed offsets it reads the topic from its beginning",
+        )
     return RebuildPlan(starts=source.low, ends=ends, marks=new_marks)
 
 
 async def rebuild_table(settings: Settings, *, dry_run: bool, say: Say) -> TableRebuild:
     """Read the source topic, then put a new changelog in the place of the old one. Safe to repeat.
 
-    Holds one entry per key in memory. Killed after the old changelog is deleted, it must be run again before a worker
-    starts.
+    Holds one entry per key in memory. Killed after the old changelog is deleted, it must be run again: a worker that
+    finds the new one unfinished says so and ends.
 
     Raises:
         BrokerError: A worker runs, or the broker cannot be reached or refuses.
+        ReplayError: The worker has committed no offset.
         LockstepError: Another part cannot be reached.
     """
     started = time.monotonic()
     brokers = settings.kafka.brokers
-    async with KafkaAdmin(brokers) as admin, open_store(settings) as store, open_rows(settings) as rows:
+    async with KafkaAdmin(brokers) as admin, open_store(settings) as store:
         await admin.wait_until_ready(PATIENCE_SECONDS)
         if not dry_run:
             await _until_no_worker(admin, settings.worker.session_timeout_seconds + MARGIN_SECONDS, say)
@@ -157,9 +176,7 @@ async def rebuild_table(settings: Settings, *, dry_run: bool, say: Say) -> Table
             await _marks(admin, brokers),
             epoch=settings.worker.epoch,
         )
-        builder = TableBuilder(
-            recipe=live.recipe, rows=rows, epoch=settings.worker.epoch, set_aside=settings.set_aside_places
-        )
+        builder = TableBuilder(recipe=live.recipe, epoch=settings.worker.epoch, set_aside=settings.set_aside_places)
         say(f"reading {PRODUCT_CHANGES} up to the committed offsets")
         await _read(brokers, plan, builder)
         if not dry_run:
@@ -169,7 +186,8 @@ async def rebuild_table(settings: Settings, *, dry_run: bool, say: Say) -> Table
             await admin.delete(CHANGELOG)
             declared = [declaration for declaration in DECLARATIONS if declaration.name == CHANGELOG]
             await admin.apply(declared, replication=settings.kafka.replication)
-            await write_changelog(brokers, CHANGELOG, _entries(builder, plan), max_record_bytes=MAX_RECORD_BYTES)
+            for records in new_changelog(builder.entries, plan.marks):
+                await write_records(brokers, CHANGELOG, records)
     return builder.report(written=not dry_run, seconds=time.monotonic() - started)
 
 
@@ -203,13 +221,18 @@ async def _marks(admin: KafkaAdmin, brokers: str) -> dict[int, SourceMark]:
                 partition, value = message.partition(), message.value()
                 if message.key() != source_mark_key(partition) or not value:
                     continue
-                try:
-                    mark = SourceMark.from_bytes(value)
-                except DecodeError:
-                    continue  # it may be the very record that the table is rebuilt for
-                if partition not in found or mark.epoch >= found[partition].epoch:
+                mark = read_mark(value)
+                if mark and (partition not in found or mark.epoch >= found[partition].epoch):
                     found[partition] = mark
     return found
+
+
+def read_mark(value: bytes) -> SourceMark | None:
+    """The mark that an entry is, also that of a rebuild that was killed; None for any other value."""
+    try:
+        return SourceMark.from_bytes(value.removesuffix(_UNFINISHED))
+    except DecodeError:
+        return None  # it may be the very record that the table is rebuilt for
 
 
 async def _read(brokers: str, plan: RebuildPlan, builder: TableBuilder) -> None:
@@ -219,8 +242,20 @@ async def _read(brokers: str, plan: RebuildPlan, builder: TableBuilder) -> None:
             await builder.add([record_of(m) for m in messages if m.offset() < plan.ends[m.partition()]])
 
 
-def _entries(builder: TableBuilder, plan: RebuildPlan) -> Iterator[ChangelogEntry]:
-    for partition, mark in plan.marks.items():
-        yield partition, source_mark_key(partition), mark.to_bytes()
-    for key, (partition, value) in builder.entries.items():
-        yield partition, key.encode(), value
+def new_changelog(
+    entries: Mapping[str, tuple[int, bytes]], marks: Mapping[int, SourceMark]
+) -> tuple[Iterable[NewRecord], ...]:
+    """What is written into the empty changelog, in steps: each begins when the broker has confirmed the one before.
+
+    From the first step to the last, no worker accepts the changelog: `SourceMark.from_bytes` refuses what stands in the
+    mark's place, and the hint is to rebuild the table. Entries are partition and value, by key.
+    """
+    return (
+        [_mark(partition, mark.to_bytes() + _UNFINISHED) for partition, mark in marks.items()],
+        (NewRecord(key=key.encode(), value=value, partition=partition) for key, (partition, value) in entries.items()),
+        [_mark(partition, mark.to_bytes()) for partition, mark in marks.items()],
+    )
+
+
+def _mark(partition: int, value: bytes) -> NewRecord:
+    return NewRecord(key=source_mark_key(partition), value=value, partition=partition)

@@ -13,7 +13,7 @@ from rich.text import Text
 from ops.dead_letters import FoundLetter, Refused, key_text
 from ops.terminal import harmless
 from schemas.product import time_text
-from schemas.record import Record
+from schemas.record import Place, Record
 
 if TYPE_CHECKING:
     from ops.dead_letter_retry import RetryPlan, RowResult
@@ -36,11 +36,12 @@ def table(letters: Sequence[FoundLetter]) -> Table:
     for found in letters:
         letter = found.letter
         what = Text(_key(letter.record), style="bold", end="")
-        what.append(f"  {letter.error_class}, {counted(letter.attempts, 'attempt')}", style="not bold")
+        error_class = harmless(letter.error_class)
+        what.append(f"  {error_class}, {counted(letter.attempts, 'attempt')}", style="not bold")
         if found.resolution:
             what.append(f"  {_resolved(found)}", style="not bold dim")
         what.append(f"\n{harmless(_short(letter.error, found))}", style="not bold dim")
-        rows.add_row(Text(f"{found.place}\n{_time(found)}"), what)
+        rows.add_row(Text(f"{_place(found.place)}\n{_time(found)}"), what)
     return rows
 
 
@@ -48,23 +49,23 @@ def whole(found: FoundLetter) -> Iterator[RenderableType]:
     """Everything about one letter."""
     letter, record = found.letter, found.letter.record
     facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
+    facts.add_column(style="dim", overflow="fold")
     facts.add_column(overflow="fold")
     size = "none: a tombstone" if found.value_bytes is None else counted(found.value_bytes, "byte")
     for name, value in (
-        ("place", str(found.place)),
+        ("place", _place(found.place)),
         ("key", _key(record)),
-        ("error", letter.error_class),
+        ("error", harmless(letter.error_class)),
         ("message", harmless(letter.error)),
         ("attempts", f"{letter.attempts}"),
         ("set aside", _time(found)),
         ("stands at", str(found.stands_at)),
         ("state", _resolved(found) or "open"),
-        *((f"header {name}", _text(value)) for name, value in record.headers),
+        *((f"header {harmless(name)}", _text(value)) for name, value in record.headers),
         ("key bytes", "none" if record.key is None else _text(record.key)),
         ("value", size),
     ):
-        facts.add_row(name, Text(value))
+        facts.add_row(Text(name), Text(value))
     yield facts
     if record.value is not None:
         yield Padding(Text(_pretty(record.value)), (1, 0, 0, 0))
@@ -80,9 +81,9 @@ def outcomes(plan: "RetryPlan", results: "Mapping[str, RowResult]") -> Table:
         what = Text(harmless(key), style="bold", end="")
         what.append(f"  {result.outcome}", style=f"not bold {'green' if result.outcome.is_right else 'red'}")
         if result.place:
-            what.append(f"\nat {result.place}", style="not bold")
+            what.append(f"\nat {_place(result.place)}", style="not bold")
         for found in letters:
-            rows.add_row(Text(str(found.place)), what)
+            rows.add_row(Text(_place(found.place)), what)
     return rows
 
 
@@ -132,6 +133,10 @@ def _key(record: Record) -> str:
     return harmless(key_text(record) or "") or ("(no key)" if record.key is None else "(empty key)")
 
 
+def _place(place: Place) -> str:
+    return harmless(str(place))  # a header said it
+
+
 def _time(found: FoundLetter) -> str:
     return f"{found.letter.set_aside_at:%Y-%m-%d %H:%M:%SZ}"
 
@@ -141,7 +146,7 @@ def _resolved(found: FoundLetter) -> str:
     if resolution is None:
         return ""
     reason = f": {resolution.reason}" if resolution.reason else ""
-    return f"{resolution.by} {resolution.resolved_at:%Y-%m-%d %H:%M:%SZ}{reason}"
+    return f"{resolution.by} {resolution.resolved_at:%Y-%m-%d %H:%M:%SZ}{harmless(reason)}"
 
 
 def _short(error: str, found: FoundLetter) -> str:
@@ -153,8 +158,8 @@ def _short(error: str, found: FoundLetter) -> str:
 def _pretty(value: bytes) -> str:
     """JSON with its indents where it is JSON, else as near to a text as it comes."""
     try:
-        text = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
+        text = harmless(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter of what is nested too deep
         text = _text(value)
     return text if len(text) <= SHOWN_BYTES else f"{text[:SHOWN_BYTES]}\n… (whole with --raw)"
 

@@ -13,7 +13,7 @@ import typer
 from ops.commands import dead_letter_views as views
 from ops.dead_letters import Collector, FoundLetter, Refused, Selection, find_letters, resolve, split_open
 from ops.settings import Settings, load_settings
-from ops.terminal import ExitCode, err, out, print_json
+from ops.terminal import ExitCode, err, harmless, out, print_json
 from schemas.dead_letter import ResolvedBy
 from schemas.record import Place
 
@@ -24,6 +24,7 @@ commands = typer.Typer(
     name="dead-letters", help="Show, retry or discard what could not be applied.", no_args_is_help=True
 )
 
+_NO_MATCH = "no open dead letters match"
 _AGE = re.compile(r"(\d{1,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -123,8 +124,9 @@ def retry(
     refused = [*chosen.refused, *plan.refused]
     letters = [found for of_row in plan.rows.values() for found in of_row]
     question = f"Read {views.counted(len(plan.rows), 'row')} again, for {views.counted(len(letters), 'dead letter')}?"
+    nothing = f"{views.counted(len(plan.refused), 'open dead letter')}: none can be retried"
     results: dict[str, RowResult] = {}
-    if _goes_on(letters, question, dry_run=dry_run, yes=yes, json=json):
+    if _goes_on(letters, question, nothing if plan.refused else _NO_MATCH, dry_run=dry_run, yes=yes, json=json):
         results = asyncio.run(_retry(settings, plan))
     if json:
         print_json({"dry_run": dry_run, "retried": _outcomes(plan, results), "refused": views.refusals(refused)})
@@ -156,7 +158,7 @@ def discard(
     settings = load_settings()
     chosen = _choose(settings, places, key, error, since, until)
     question = f"Discard {views.counted(len(chosen.letters), 'dead letter')}?"
-    if _goes_on(chosen.letters, question, dry_run=dry_run, yes=yes, json=json):
+    if _goes_on(chosen.letters, question, _NO_MATCH, dry_run=dry_run, yes=yes, json=json):
         discarded = resolve(
             settings.kafka.brokers, chosen.letters, ResolvedBy.DISCARDED, now=datetime.now(UTC), reason=reason
         )
@@ -194,13 +196,15 @@ def _choose(
     return _Chosen(letters=letters, refused=refused)
 
 
-def _goes_on(letters: Sequence[FoundLetter], question: str, *, dry_run: bool, yes: bool, json: bool) -> bool:
-    """Print what is about to be done, and ask; False when nothing is to be done."""
+def _goes_on(
+    letters: Sequence[FoundLetter], question: str, nothing: str, *, dry_run: bool, yes: bool, json: bool
+) -> bool:
+    """Print what is about to be done, and ask; False when nothing is to be done, which `nothing` says."""
     if json and not (yes or dry_run):
         raise typer.BadParameter("--json cannot ask: give --yes too")
     if not letters:
         if not json:
-            out.print("no open dead letters match")
+            out.print(nothing)
         return False
     if not json and (dry_run or not yes):
         out.print(views.table(letters))
@@ -272,13 +276,13 @@ def _name_foreign(collector: Collector) -> None:
     if foreign.count:
         err.print(f"{views.counted(foreign.count, 'other record')} on the topic, left alone:", soft_wrap=True)
         for example in foreign.examples:
-            err.print(f"  {example}", soft_wrap=True, markup=False)
+            err.print(f"  {harmless(example)}", soft_wrap=True, markup=False)
 
 
 def _name_refused(refused: Sequence[Refused], *, json: bool) -> None:
     if not json:
         for each in refused:
-            err.print(f"refused {each.place}: {each.reason}", soft_wrap=True, markup=False)
+            err.print(harmless(f"refused {each.place}: {each.reason}"), soft_wrap=True, markup=False)
 
 
 def _say(line: str) -> None:

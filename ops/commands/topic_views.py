@@ -20,8 +20,8 @@ from schemas.fanout_event import (
     ProductRemoved,
     ProductRow,
 )
-from schemas.product import time_text
-from schemas.record import Record
+from schemas.product import time_text_of_ms
+from schemas.record import Place, Record
 
 EVENT_TOPICS = frozenset(model.topic for model in EVENT_MODELS)
 
@@ -40,10 +40,10 @@ def line(record: Record) -> Table:
     row.add_column(overflow="fold")
     try:
         event = _event(record)
+        cells = _of_record(record) if event is None else _of_event(event, record)
     except DecodeError as error:
-        row.add_row(*_of_record(record)[:-1], Text(harmless(str(error)), style="red"))
-    else:
-        row.add_row(*(_of_record(record) if event is None else _of_event(event, record)))
+        cells = (*_of_record(record)[:-1], Text(harmless(str(error)), style="red"))
+    row.add_row(*cells)
     return row
 
 
@@ -51,7 +51,7 @@ def as_dict(record: Record) -> dict[str, Any]:
     """The record as a program wants it: an event's id, type and data; of any other record its size."""
     stands = {
         "place": str(record.place),
-        "written_at": time_text(_written_at(record)),
+        "written_at": time_text_of_ms(record.timestamp_ms),
         "key": key_text(record),
     }
     try:
@@ -76,13 +76,13 @@ def _of_record(record: Record) -> tuple[Text, ...]:
 
 def _of_event(event: FanoutEvent, record: Record) -> tuple[Text, ...]:
     committed = event.data.committed_at
-    moment = datetime.fromisoformat(committed) if committed else _written_at(record)
+    moment = _moment(committed, record.place) if committed else _written_at(record)
     kind = _NAME.sub(r"\1", event.topic)
-    return (_time(moment), Text(kind), _key(record), Text(harmless(", ".join(_what(event)))))
+    return (_time(moment), Text(kind), _key(record), Text(harmless(", ".join(_what(event, record.place)))))
 
 
-def _what(event: FanoutEvent) -> Iterator[str]:
-    """What the event says, in parts."""
+def _what(event: FanoutEvent, place: Place) -> Iterator[str]:
+    """What the event says, in parts. Raises `DecodeError`."""
     match event.data:
         case ProductChanged() as change:
             yield from _changes(change)
@@ -91,7 +91,7 @@ def _what(event: FanoutEvent) -> Iterator[str]:
         case ProductRemoved(row=row):
             yield f"was {_name(row)}"
         case ProductIndexed() as indexed:
-            yield f"searchable{_after(indexed)}"
+            yield f"searchable{_after(indexed, place)}"
 
 
 def _changes(change: ProductChanged) -> Iterator[str]:
@@ -123,19 +123,30 @@ def _name(row: ProductRow | None) -> str:
     return _value(row["name"]) + (f", {price}" if price is not None else "")
 
 
-def _after(indexed: ProductIndexed) -> str:
+def _after(indexed: ProductIndexed, place: Place) -> str:
     if indexed.committed_at is None:
         return ""
-    took = datetime.fromisoformat(indexed.searchable_at) - datetime.fromisoformat(indexed.committed_at)
+    took = _moment(indexed.searchable_at, place) - _moment(indexed.committed_at, place)
     return f" {took.total_seconds():.1f} s after the commit"
 
 
-def _written_at(record: Record) -> datetime:
-    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+def _moment(text: str, place: Place) -> datetime:
+    """A time of an event, UTC where it names no zone. Raises `DecodeError`: the events' models take any text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise DecodeError(f"{place} is no event: {_value(text)!r} is no time") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _time(moment: datetime) -> Text:
-    return Text(f"{moment:%m-%d %H:%M:%S}")
+def _written_at(record: Record) -> datetime | None:
+    """When the record was written; None for a time that no calendar holds."""
+    text = time_text_of_ms(record.timestamp_ms)
+    return datetime.fromisoformat(text) if text else None
+
+
+def _time(moment: datetime | None) -> Text:
+    return Text(f"{moment:%m-%d %H:%M:%S}" if moment else "(no time)")
 
 
 def _key(record: Record) -> Text:

@@ -117,6 +117,8 @@ def tail(
 
     Example: lockstep topics tail products.changed.v1 --from 2h --key 0108775015
     """
+    if not topic.strip():
+        raise typer.BadParameter("a topic's name is needed, as `lockstep topics list` prints them", param_hint="TOPIC")
     brokers = load_settings().kafka.brokers
     for records in read_on(brokers, topic, _start(start, follow), follow=follow):
         for record in records:

@@ -198,3 +198,18 @@ async def test_missing_partition_is_an_outage(broker: Broker) -> None:
         with pytest.raises(BrokerError, match="partition") as caught:
             await producer.publish([event(1, partition=PARTITIONS)])
     assert caught.value.kind is ErrorKind.OUTAGE
+
+
+async def test_an_event_that_was_abandoned_never_comes_behind_its_successors(broker: Broker) -> None:
+    async with broker.producer() as producer:
+        await producer.publish([event(1)])
+        await broker.kill()
+        publishing = asyncio.create_task(producer.publish([event(2)]))
+        await asyncio.wait([publishing], timeout=0.5)
+        publishing.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([publishing])
+        assert publishing.cancelled()
+        await broker.restart()
+        await producer.publish([event(3)])  # the next batch, after another worker has had the partition
+        assert [e.id for e in await broker.written()] == [event(1).id, event(3).id]

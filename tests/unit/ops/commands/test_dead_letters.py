@@ -1,6 +1,8 @@
 """What `lockstep dead-letters` prints in 80 columns, and what it refuses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import typer
@@ -11,7 +13,7 @@ from ops.commands import dead_letter_views as views
 from ops.commands import dead_letters
 from ops.commands.dead_letters import parse_time
 from ops.dead_letter_retry import Outcome, RetryPlan, RowResult
-from ops.dead_letters import FoundLetter
+from ops.dead_letters import Collector, FoundLetter, Selection
 from schemas.dead_letter import DeadLetter, Resolution, ResolvedBy
 from schemas.record import Place, Record
 
@@ -75,6 +77,26 @@ def test_poison_cannot_give_orders_to_the_terminal() -> None:
     assert "\\x1b[31mred" in text
 
 
+def test_a_header_is_neither_markup_nor_an_order_to_the_terminal() -> None:
+    hostile = replace(found().letter.record, headers=(("[/bold]", b"1"), ("\x1b[31m\x9b", b"2"), ("n" * 300, b"3")))
+    letter = replace(found().letter, record=hostile, error_class="\x1b]0;title\x07")
+    text = printed(views.table([replace(found(), letter=letter)]), *views.whole(replace(found(), letter=letter)))
+    assert "header [/bold]" in text
+    assert "header \\x1b[31m\\x9b" in text
+    assert not set(text) & {"\x1b", "\x9b", "\x07"}
+
+
+def test_a_value_of_json_gives_no_orders_to_the_terminal_either() -> None:
+    text = printed(*views.whole(found('{"name":"\x9b31mred\x85"}'.encode())))
+    assert not set(text) & {"\x9b", "\x85"}
+    assert '"name": "\\x9b31mred\\x85"' in text
+
+
+def test_json_that_is_nested_too_deep_is_shown_as_it_is() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    assert "[[[[" in printed(*views.whole(found(deep)))
+
+
 def test_a_resolved_letter_says_how_and_why() -> None:
     letter = found()
     resolution = Resolution(
@@ -129,6 +151,34 @@ def test_a_time_or_an_age_is_read(text: str, moment: datetime) -> None:
 )
 def test_wrong_use_is_a_usage_error(app: typer.Typer, arguments: list[str]) -> None:
     assert runner.invoke(app, ["dead-letters", *arguments]).exit_code == 2
+
+
+OPEN = {
+    "none": ([], "no open dead letters match"),
+    "one": ([None], "1 open dead letter: none can be retried"),
+    "two": ([None, b"{}"], "2 open dead letters: none can be retried"),
+}
+
+
+@pytest.mark.parametrize(("keys", "said"), OPEN.values(), ids=OPEN)
+def test_retry_of_letters_without_a_row_says_that_they_are_there(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, keys: list[bytes | None], said: str
+) -> None:
+    async def find_letters(brokers: str, selection: Selection, **_: Any) -> Collector:
+        collector = Collector(selection)
+        for offset, key in enumerate(keys):
+            letter = replace(
+                found(key=key).letter, record=Record(place=replace(PLACE, offset=offset), key=key, value=b"{")
+            )
+            stands_at = Place(topic="products.dead-letters.v1", partition=0, offset=offset)
+            collector.add(replace(letter.record, place=stands_at, headers=tuple(letter.headers())))
+        return collector
+
+    monkeypatch.setattr(dead_letters, "find_letters", find_letters)
+    result = runner.invoke(app, ["dead-letters", "retry", "--error", "DecodeError", "--yes"])
+    assert result.stdout.strip() == said
+    assert result.stderr.count("refused ") == len(keys)
+    assert result.exit_code == (1 if keys else 0)
 
 
 @pytest.mark.parametrize("command", ["list", "show", "retry", "discard"])

@@ -166,6 +166,39 @@ def test_a_record_that_is_no_event_is_shown_with_what_is_wrong() -> None:
     assert "is no event" in views.as_dict(stranger)["error"]
 
 
+def searchable(**fields: Any) -> Record:
+    return record_of(ProductIndexed, recipe="abc", **{"searchable_at": "2026-11-20T10:00:00.250000Z"} | fields)
+
+
+NO_TIMES = {
+    "a commit": (searchable(committed_at="foo"), "'foo' is no time"),
+    "a search": (searchable(searchable_at="foo"), "'foo' is no time"),
+    "a price's commit": (
+        record_of(PriceChanged, old_price=None, new_price="1.00", from_snapshot=False, committed_at="9" * 500),
+        "is no time",
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "line"), NO_TIMES.values(), ids=NO_TIMES)
+def test_a_time_that_is_none_is_said_in_the_line_of_the_record(record: Record, line: str) -> None:
+    text = printed(record)
+    assert "[0]@3 0108775015" in text
+    assert line in text
+    assert len(text) < 200
+    assert views.as_dict(record)["data"]["article_id"] == KEY
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert printed(searchable(committed_at="2026-11-20T10:00:00")).endswith("0.2 s after the commit")
+
+
+def test_a_record_of_a_time_that_no_calendar_holds_is_shown_without_it() -> None:
+    record = Record(place=PLACE, key=b"k", value=b"x", timestamp_ms=(1 << 63) - 1)
+    assert printed(record) == "(no time) [0]@1041 k 1 bytes"
+    assert views.as_dict(record)["written_at"] is None
+
+
 def test_json_has_the_event_whole() -> None:
     found = views.as_dict(update(price="17.99"))
     assert found["id"] == "products.changed.v1/0/pgserver.public.products[0]@1041"
@@ -208,6 +241,13 @@ def test_tail_starts_where_it_is_told(app: typer.Typer, asked: list[tuple[object
 
 def test_a_start_that_is_no_time_is_a_usage_error(app: typer.Typer) -> None:
     assert runner.invoke(app, ["topics", "tail", "products.changed.v1", "--from", "yesterday"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_topic_without_a_name_is_a_usage_error(app: typer.Typer, name: str) -> None:
+    result = runner.invoke(app, ["topics", "tail", name])
+    assert result.exit_code == 2
+    assert "a topic's name is needed" in " ".join(result.stderr.split())
 
 
 def test_without_a_registry_nothing_is_registered() -> None:
