@@ -62,8 +62,8 @@ async def proxy(endpoint: Endpoint) -> AsyncIterator[QdrantProxy]:
 
 @pytest.fixture
 async def client(proxy: QdrantProxy) -> AsyncIterator[AsyncQdrantClient]:
-    """Through the proxy; it waits for one second."""
-    async with open_client(proxy.address, api_key=None, timeout_seconds=1) as through:
+    """Through the proxy; it waits for three seconds."""
+    async with open_client(proxy.address, api_key=None, timeout_seconds=3) as through:
         yield through
 
 
@@ -123,11 +123,13 @@ async def test_request_and_answer_keep_every_part_that_matters() -> None:
             assert await answer.text() == "PATCH|/collections/a%2Fb/points?wait=true&x=%20|k|text/odd|body"
 
 
-async def test_body_of_16_mib_passes(client: AsyncQdrantClient, store: QdrantStore, collection: str) -> None:
-    await store.upsert(collection, [document(1)])
+async def test_body_of_16_mib_passes(proxy: QdrantProxy, collection: str) -> None:
     description = "x" * (16 * 1024 * 1024)
-    await client.set_payload(collection, payload={"description": description}, points=[A1], wait=True)
-    assert (await store.payloads(collection, ["A1"]))["A1"]["description"] == description
+    async with open_client(proxy.address, api_key=None, timeout_seconds=60) as client:
+        store = QdrantStore(client, alias="unused")
+        await store.upsert(collection, [document(1)])
+        await client.set_payload(collection, payload={"description": description}, points=[A1], wait=True)
+        assert (await store.payloads(collection, ["A1"]))["A1"]["description"] == description
 
 
 @pytest.mark.parametrize(
