@@ -19,7 +19,7 @@ from connectors.fastembed_without_telemetry import (
 )
 from connectors.offline_model import offline_model_folder, register_offline_model
 from schemas.errors import EmbeddingError, ErrorKind
-from schemas.recipe import OFFLINE_MODEL
+from schemas.recipe import OFFLINE_MODEL, split_model
 
 CHARACTERS_PER_TOKEN = 32
 """A text is cut at this many characters for each token that the model reads.
@@ -75,6 +75,27 @@ class DenseEncoder:
         """
         with _our_errors():
             return np.asarray(list(self._model.query_embed(text[: self._max_characters])), dtype=np.float32)
+
+
+class CutEncoder:
+    """Another encoder's vectors cut to their first dimensions and normalised again."""
+
+    def __init__(self, whole: DenseEncoder, dimensions: int) -> None:
+        self._whole = whole
+        self._dimensions = dimensions
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As the other's, float32 [texts, dimensions]."""
+        return self._cut(self._whole.encode(texts))
+
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """As the other's, float32 [1, dimensions]."""
+        return self._cut(self._whole.encode_query(text))
+
+    def _cut(self, whole: NDArray[np.float32]) -> NDArray[np.float32]:
+        vectors = whole[:, : self._dimensions]
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
 
 
 def _batches(texts: Sequence[str], most: int) -> Iterator[list[str]]:
@@ -142,12 +163,21 @@ def dimensions_of(model: str) -> int:
     """How many dimensions a model's vectors have, without loading it.
 
     Raises:
-        EmbeddingError: fastembed does not know the model.
+        EmbeddingError: fastembed does not know the model, or it has fewer dimensions than its vectors are cut to.
     """
     register_offline_model()
+    try:
+        name, cut = split_model(model)
+    except ValueError as error:
+        raise EmbeddingError(f"cannot use {error}", kind=ErrorKind.OUTAGE, hint=_MODELS_HINT) from error
     for known in TextEmbedding.list_supported_models():
-        if known["model"].lower() == model.lower():
-            return int(known["dim"])
+        if known["model"].lower() == name.lower():
+            whole = int(known["dim"])
+            if cut and cut > whole:
+                raise EmbeddingError(
+                    f"cannot use model {model}: {name} has {whole} dimensions", kind=ErrorKind.OUTAGE, hint=_MODELS_HINT
+                )
+            return cut or whole
     raise EmbeddingError(
         f"cannot use model {model}: fastembed has no such model", kind=ErrorKind.OUTAGE, hint=_MODELS_HINT
     )

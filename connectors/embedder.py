@@ -7,17 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.dense_encoder import DenseEncoder, load_dense_encoder
+from connectors.dense_encoder import CutEncoder, DenseEncoder, load_dense_encoder
 from connectors.sparse_encoder import SparseEncoder, SparseVector
 from schemas.document import Vectors
 from schemas.errors import EmbeddingError, ErrorKind
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, split_model
 
 
 class FastEmbedder:
     """One recipe's models. Calls queue for the one embedding thread; the event loop stays free."""
 
-    def __init__(self, recipe: Recipe, dense: DenseEncoder, sparse: SparseEncoder, thread: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, recipe: Recipe, dense: DenseEncoder | CutEncoder, sparse: SparseEncoder, thread: ThreadPoolExecutor
+    ) -> None:
         self._recipe = recipe
         self._dense = dense
         self._sparse = sparse
@@ -80,7 +82,7 @@ class FastEmbedders:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._loading = asyncio.Lock()
         self._embedders: dict[str, FastEmbedder] = {}
-        # Recipes that differ in their template only share a model.
+        # Recipes that differ in their template or their cut only share a model.
         self._dense: dict[str, DenseEncoder] = {}
 
     async def for_recipe(self, recipe: Recipe) -> FastEmbedder:
@@ -100,11 +102,12 @@ class FastEmbedders:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, recipe: Recipe) -> FastEmbedder:
-        if recipe.model not in self._dense:
-            self._dense[recipe.model] = load_dense_encoder(
-                recipe.model, threads=self._threads, batch_size=self._batch_size
-            )
-        embedder = FastEmbedder(recipe, self._dense[recipe.model], SparseEncoder(recipe.sparse), self._thread)
+        model, cut = split_model(recipe.model)
+        if model not in self._dense:
+            self._dense[model] = load_dense_encoder(model, threads=self._threads, batch_size=self._batch_size)
+        whole = self._dense[model]
+        dense = CutEncoder(whole, cut) if cut else whole
+        embedder = FastEmbedder(recipe, dense, SparseEncoder(recipe.sparse), self._thread)
         # The first run is slow; and a model of other dimensions is better found now than at the first record.
         embedder._embed_query("warm")
         return embedder

@@ -1,23 +1,29 @@
 """Qdrant: guarded writes, provenance reads, and the collections behind the alias."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic import ValidationError
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.common.client_exceptions import QdrantException
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from connectors.qdrant_collections import QdrantCollections, metadata_of, recipe_of
+from connectors.qdrant_errors import reading, translated
+from connectors.qdrant_requests import (
+    none_newer,
+    overwrite_payload,
+    parts_of,
+    payload_indexes,
+    point_of,
+    removals,
+    vectors_of,
+)
 from connectors.qdrant_search import search_points
-from schemas.collection import LiveCollection
+from schemas.collection import Coverage, LiveCollection
 from schemas.document import (
     DENSE_VECTOR,
     FINGERPRINT_FIELD,
-    KEYWORD_FILTERS,
     PROVENANCE,
     SPARSE_VECTOR,
-    VERSION_FIELD,
     Deletion,
     Document,
     StoredPoint,
@@ -25,18 +31,11 @@ from schemas.document import (
     point_id,
 )
 from schemas.errors import ErrorKind, VectorStoreError
-from schemas.product import TEXT_COLUMNS
 from schemas.recipe import Recipe
 from schemas.search import Hit, SearchQuery
 
 PROBE_KEY = "\0probe"
 """No row has this key: Postgres stores no NUL in a text."""
-
-REQUEST_BYTES = 8 * 1024 * 1024
-POINT_BYTES = 12 * 1024
-"""About what vectors, provenance and the point's own condition take."""
-
-METADATA_RECIPE = "lockstep_recipe"
 
 
 @asynccontextmanager
@@ -79,8 +78,17 @@ class QdrantStore:
         if name not in self._recipes:
             with reading("read recipe", name):
                 info = await self._client.get_collection(name)
-            self._recipes[name] = _recipe_of(name, info.config.metadata)
+            self._recipes[name] = recipe_of(name, info.config.metadata)
         return LiveCollection(name=name, recipe=self._recipes[name])
+
+    def pinned(self, collection: LiveCollection) -> "QdrantStore":
+        """The same store with this collection in the place of the live one: to look at it before it goes live."""
+        return _PinnedStore(self._client, alias=self._alias, collection=collection)
+
+    @property
+    def collections(self) -> QdrantCollections:
+        """All collections of the alias, the live one and the others."""
+        return QdrantCollections(self._client, alias=self._alias)
 
     async def alias_is_free(self) -> bool:
         """Whether nothing stands behind the alias yet."""
@@ -102,13 +110,10 @@ class QdrantStore:
 
     async def upsert(self, collection: str, documents: Sequence[Document]) -> None:
         """Write points whole, one clause a point: each is judged by its own version."""
-        for part in _requests(documents):
-            points = [
-                models.PointStruct(id=point_id(d.key), vector=_named_vectors(d), payload=d.payload()) for d in part
-            ]
-            newer = models.Filter(must_not=[_newer(d.key, d.provenance.version) for d in part])
+        for part in parts_of(documents):
+            points = [point_of(document) for document in part]
             with translated("write points of", collection):
-                await self._client.upsert(collection, points=points, update_filter=newer, wait=True)
+                await self._client.upsert(collection, points=points, update_filter=none_newer(part), wait=True)
 
     async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
         """Replace payloads whole, by filter; the vectors stay.
@@ -116,35 +121,30 @@ class QdrantStore:
         The fingerprint is part of the condition, so that at a cut-over a payload cannot land on a vector of an older
         text.
         """
-        for part in _requests(documents):
+        for part in parts_of(documents):
             with translated("write points of", collection):
                 await self._client.batch_update_points(
-                    collection, update_operations=[_overwrite(document) for document in part], wait=True
+                    collection, update_operations=[overwrite_payload(document) for document in part], wait=True
                 )
 
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
         """Remove points by one filter with a clause a point."""
-        clauses: list[models.Condition] = [
-            models.Filter(must=[models.HasIdCondition(has_id=[point_id(d.key)])], must_not=[_above(d.version)])
-            for d in deletions
-        ]
+        selector = models.FilterSelector(filter=removals(deletions))
         with translated("write points of", collection):
-            await self._client.delete(
-                collection, points_selector=models.FilterSelector(filter=models.Filter(should=clauses)), wait=True
-            )
+            await self._client.delete(collection, points_selector=selector, wait=True)
 
     async def probe(self, collection: str) -> None:
         """Write a point of no row and remove it."""
         with translated("write points of", collection):
             info = await self._client.get_collection(collection)
-            dimensions = _recipe_of(collection, info.config.metadata).dimensions
+            dimensions = recipe_of(collection, info.config.metadata).dimensions
             probe = models.PointStruct(
                 id=point_id(PROBE_KEY), vector={DENSE_VECTOR: [1.0] + [0.0] * (dimensions - 1)}, payload={}
             )
             await self._client.upsert(collection, points=[probe], wait=True)
             await self._client.delete(collection, points_selector=[probe.id], wait=True)
 
-    async def create_collection(self, name: str, recipe: Recipe) -> None:
+    async def create_collection(self, name: str, recipe: Recipe, coverage: Coverage | None = None) -> None:
         """Create a collection for a recipe, with its payload indexes; it is not yet behind the alias.
 
         Raises:
@@ -157,8 +157,13 @@ class QdrantStore:
                     DENSE_VECTOR: models.VectorParams(size=recipe.dimensions, distance=models.Distance(recipe.distance))
                 },
                 sparse_vectors_config={SPARSE_VECTOR: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-                metadata={METADATA_RECIPE: recipe.model_dump(mode="json")},
+                metadata=metadata_of(recipe, coverage),
             )
+        await self.ensure_indexes(name)
+
+    async def ensure_indexes(self, name: str) -> None:
+        """Create the payload indexes that a collection lacks: whoever created it may not have come so far."""
+        with translated("index", name):
             for field, schema in payload_indexes().items():
                 await self._client.create_payload_index(name, field_name=field, field_schema=schema, wait=True)
 
@@ -182,6 +187,23 @@ class QdrantStore:
             points = await self._client.retrieve(collection, ids=list(ids), with_payload=True, with_vectors=False)
         return {ids[str(point.id)]: point.payload or {} for point in points}
 
+    async def vectors(self, collection: str, keys: Sequence[str]) -> dict[str, tuple[str | None, Vectors]]:
+        """The embedding fingerprint and the vectors of these keys' points; a missing point is absent.
+
+        Vectors come as Qdrant keeps them: those of a cosine collection are normalised.
+        """
+        ids = {point_id(key): key for key in keys}
+        with reading("read vectors of", collection):
+            points = await self._client.retrieve(
+                collection, ids=list(ids), with_payload=[FINGERPRINT_FIELD], with_vectors=True
+            )
+        found = {ids[str(point.id)]: (point, vectors_of(point)) for point in points}
+        return {
+            key: (_stored((point.payload or {}).get(PROVENANCE)).embedding_fingerprint, vectors)
+            for key, (point, vectors) in found.items()
+            if vectors is not None
+        }
+
     async def search(self, collection: str, query: SearchQuery, vectors: Vectors) -> list[Hit]:
         """The hits of a query from its offset on, best first; `vectors` are the query's, by the collection's recipe."""
         with reading("search", collection):
@@ -201,71 +223,14 @@ class QdrantStore:
                 return
 
 
-def payload_indexes() -> dict[str, models.PayloadSchemaType]:
-    """The fields that filters use; strict mode refuses guarded writes on a version without an index."""
-    return {
-        **dict.fromkeys(KEYWORD_FILTERS, models.PayloadSchemaType.KEYWORD),
-        "article_id": models.PayloadSchemaType.KEYWORD,
-        "price": models.PayloadSchemaType.FLOAT,
-        VERSION_FIELD: models.PayloadSchemaType.INTEGER,
-        FINGERPRINT_FIELD: models.PayloadSchemaType.KEYWORD,
-    }
+class _PinnedStore(QdrantStore):
+    def __init__(self, client: AsyncQdrantClient, *, alias: str, collection: LiveCollection) -> None:
+        super().__init__(client, alias=alias)
+        self._pinned = collection
 
-
-@contextmanager
-def translated(operation: str, subject: str) -> Iterator[None]:
-    """Turn the client's errors into `VectorStoreError` with the kind that `streams.retry_policy` needs."""
-    what = f"cannot {operation} {subject}"
-    try:
-        yield
-    except UnexpectedResponse as error:
-        raise _refusal(what, error.status_code or 0, error.content) from error
-    except (ResponseHandlingException, QdrantException, OSError, ValueError, AssertionError) as error:
-        cause = error.source if isinstance(error, ResponseHandlingException) else error
-        # The client asserts and parses what it gets: an answer of a proxy looks like this.
-        if isinstance(cause, ValueError | AssertionError):
-            raise VectorStoreError(f"{what}: qdrant gave an answer that is not its own") from error
-        reason = str(cause) or type(cause).__name__
-        raise VectorStoreError(
-            f"{what}: {reason[:200]}", hint="check LOCKSTEP_QDRANT_URL, and that Qdrant runs (lockstep up)"
-        ) from error
-
-
-@contextmanager
-def reading(operation: str, subject: str) -> Iterator[None]:
-    """As `translated`, for reads: no record is to blame for one, so that a refusal is an outage."""
-    try:
-        with translated(operation, subject):
-            yield
-    except VectorStoreError as error:
-        if error.kind is not ErrorKind.PERMANENT:
-            raise
-        raise VectorStoreError(str(error), kind=ErrorKind.OUTAGE, hint=error.hint) from error
-
-
-def _refusal(what: str, status: int, content: bytes) -> VectorStoreError:
-    message = f"{what}: qdrant answered {status}: {content.decode(errors='replace')[:300]}"
-    match status:
-        case 401 | 403:
-            hint = "set LOCKSTEP_QDRANT_API_KEY to a key that may write"
-            return VectorStoreError(message, kind=ErrorKind.OUTAGE, hint=hint)
-        case 404:
-            return VectorStoreError(message, kind=ErrorKind.OUTAGE, hint="lockstep collections create")
-        case _ if status in (408, 425, 429) or status >= 500:
-            return VectorStoreError(message)
-        case _:
-            return VectorStoreError(message, kind=ErrorKind.PERMANENT)
-
-
-def _recipe_of(collection: str, metadata: Mapping[str, Any] | None) -> Recipe:
-    try:
-        return Recipe.model_validate((metadata or {})[METADATA_RECIPE])
-    except (KeyError, ValidationError) as error:
-        raise VectorStoreError(
-            f"collection {collection} does not say how it was made",
-            kind=ErrorKind.OUTAGE,
-            hint="point the alias at a collection made by: lockstep collections create",
-        ) from error
+    async def live_collection(self) -> LiveCollection:
+        """The pinned one."""
+        return self._pinned
 
 
 def _stored(provenance: Any) -> StoredPoint:
@@ -276,52 +241,3 @@ def _stored(provenance: Any) -> StoredPoint:
         embedding_fingerprint=fields.get("embedding_fingerprint"),
         row_hash=fields.get("row_hash"),
     )
-
-
-def _named_vectors(document: Document) -> dict[str, Any]:
-    vectors = document.vectors
-    if vectors is None:
-        raise ValueError(f"no vectors for {document.key}")
-    # Both vectors every time: on some servers an upsert without one keeps the old one.
-    return {
-        DENSE_VECTOR: vectors.dense,
-        SPARSE_VECTOR: models.SparseVector(indices=vectors.sparse_indices, values=vectors.sparse_values),
-    }
-
-
-def _overwrite(document: Document) -> models.UpdateOperation:
-    fingerprint = models.FieldCondition(
-        key=FINGERPRINT_FIELD, match=models.MatchValue(value=document.provenance.embedding_fingerprint)
-    )
-    condition = models.Filter(
-        must=[models.HasIdCondition(has_id=[point_id(document.key)]), fingerprint],
-        must_not=[_above(document.provenance.version)],
-    )
-    return models.OverwritePayloadOperation(
-        overwrite_payload=models.SetPayload(payload=document.payload(), filter=condition)
-    )
-
-
-def _requests(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Parts of a batch that are small enough: a server refuses a body above 32 MiB, some by closing the connection."""
-    part: list[Document] = []
-    size = 0
-    for document in documents:
-        row = document.row
-        length = POINT_BYTES + sum(len(text) for name in TEXT_COLUMNS if (text := getattr(row, name)))
-        if part and size + length > REQUEST_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(document)
-        size += length
-    if part:
-        yield part
-
-
-def _above(version: int) -> models.FieldCondition:
-    return models.FieldCondition(key=VERSION_FIELD, range=models.Range(gt=version))
-
-
-def _newer(key: str, version: int) -> models.Condition:
-    # `must_not: version > mine`, since a point without the field matches no range and could never be written again.
-    return models.Filter(must=[models.HasIdCondition(has_id=[point_id(key)]), _above(version)])

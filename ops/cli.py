@@ -11,7 +11,9 @@ from ops.commands import (
     connector,
     dead_letters,
     demo,
+    rebuild,
     reconcile,
+    replay,
     search,
     stack,
     table,
@@ -19,7 +21,15 @@ from ops.commands import (
     worker,
 )
 from ops.terminal import ExitCode, err, print_error
-from schemas.errors import BrokerError, LockstepError, SettingsError, SourceError, StackError, VectorStoreError
+from schemas.errors import (
+    BrokerError,
+    LockstepError,
+    ReplayError,
+    SettingsError,
+    SourceError,
+    StackError,
+    VectorStoreError,
+)
 
 app = typer.Typer(
     name="lockstep",
@@ -29,14 +39,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (stack, worker, search, reconcile, dead_letters, table, topics, connector, collections, demo, bench):
+for group in (
+    stack,
+    worker,
+    search,
+    reconcile,
+    replay,
+    rebuild,
+    dead_letters,
+    table,
+    topics,
+    connector,
+    collections,
+    demo,
+    bench,
+):
     group.register(app)
 
 
 def exit_code(error: LockstepError) -> ExitCode:
     """The exit code that stands for an error."""
     match error:
-        case SettingsError():
+        case SettingsError() | ReplayError():
             return ExitCode.USAGE
         case BrokerError() | SourceError() | VectorStoreError() | StackError():
             return ExitCode.UNREACHABLE

@@ -1,7 +1,10 @@
-"""The collection behind the alias."""
+"""The collections of an alias: the live one, and what each says of how it is filled."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
 
 from schemas.recipe import Recipe
 
@@ -14,6 +17,57 @@ class LiveCollection:
     recipe: Recipe
 
 
+class Phase(StrEnum):
+    """How far a rebuild has come with a collection."""
+
+    FILLING = "filling"
+    """It has a part of the rows."""
+    FOLLOWING = "following"
+    """It has every row up to its offsets. A live collection in this phase may lack changes of the moment of its move:
+    its rebuild was ended too soon, and must be run again."""
+    COMPLETE = "complete"
+    """Every change is in it: workers keep it up to date since."""
+    KEPT = "kept"
+    """It was live, and has what came until then."""
+
+
+class Coverage(BaseModel):
+    """What a collection says of its content; one without it was made empty, and filled by workers.
+
+    `covered` is the next offset that it lacks, by partition; empty while it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phase: Phase
+    at: datetime
+    covered: dict[int, int] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionState:
+    """A collection as it is now. `recipe` is None for one that Lockstep did not make."""
+
+    name: str
+    live: bool
+    points: int
+    recipe: Recipe | None
+    coverage: Coverage | None = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """None for one that was made empty."""
+        return self.coverage.phase if self.coverage else None
+
+
 def collection_name(alias: str, recipe: Recipe, now: datetime) -> str:
     """`<alias>-<utc>-<recipe8>`: sorts by age, tells the recipe."""
     return f"{alias}-{now.astimezone(UTC):%Y%m%dt%H%M%S}-{recipe.recipe_id[:8]}"
+
+
+def created_at(name: str) -> datetime | None:
+    """When a collection was made, by its name; None for a name of another form."""
+    try:
+        return datetime.strptime(name.split("-")[-2], "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return None

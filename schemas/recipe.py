@@ -2,15 +2,33 @@
 
 from functools import cached_property
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.product import TEXT_COLUMNS, Product
 
 OFFLINE_MODEL = "lockstep/all-minilm-l6-v2-int8"
 """all-MiniLM-L6-v2, int8 ONNX, 384 dimensions, from a wheel: nothing is downloaded at run time."""
+
+CUT = "@"
+
+
+def split_model(model: str) -> tuple[str, int | None]:
+    """A model's own name, and to how many dimensions its vectors are cut: `<name>@<dimensions>`; None for whole ones.
+
+    A cut vector is normalised again. Models trained for it lose little by that, others more.
+
+    Raises:
+        ValueError: What follows the @ is no number of dimensions.
+    """
+    name, cut, dimensions = model.partition(CUT)
+    if not cut:
+        return model, None
+    if not name or not dimensions.isdecimal() or not 0 < int(dimensions) <= 65_536:
+        raise ValueError(f"model {model} must be <name>{CUT}<dimensions>")
+    return name, int(dimensions)
 
 
 class SparseRecipe(BaseModel):
@@ -28,6 +46,7 @@ class SparseRecipe(BaseModel):
 class Recipe(BaseModel):
     """Model, dimensions, distance, template and sparse settings, frozen: another recipe needs another collection.
 
+    `model` is a model of fastembed, or `<model>@<dimensions>` for its vectors cut to fewer dimensions.
     The text of a row is its `text_columns` in order, joined by `separator`; null or blank columns are left out.
     """
 
@@ -40,6 +59,13 @@ class Recipe(BaseModel):
     separator: str = ". "
     null_rule: Literal["omit"] = "omit"
     sparse: SparseRecipe = SparseRecipe()
+
+    @model_validator(mode="after")
+    def _cut_as_named(self) -> Self:
+        _, cut = split_model(self.model)
+        if cut not in (None, self.dimensions):
+            raise ValueError(f"model {self.model} has {cut} dimensions, not {self.dimensions}")
+        return self
 
     @field_validator("text_columns")
     @classmethod

@@ -1,18 +1,22 @@
 """`lockstep collections`."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from ops.settings import load_settings
 from ops.terminal import out, print_json
+from schemas.collection import CollectionState, created_at
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(no_args_is_help=True, help="The collections behind the alias.")
     group.command()(create)
+    group.command("list")(list_)
+    group.command(no_args_is_help=True)(drop)
     app.add_typer(group, name="collections")
 
 
@@ -30,3 +34,62 @@ def create(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         print_json({"collection": live.name, "created": created, "recipe": live.recipe.model_dump(mode="json")})
     else:
         out.print(f"{'created' if created else 'exists already:'} {live.name} ({live.recipe.model})", soft_wrap=True)
+
+
+def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Every collection of the alias: which is live, how each was made, how far each is filled.
+
+    Example: lockstep collections list
+    """
+    from ops.collections import list_collections
+
+    states = asyncio.run(list_collections(load_settings()))
+    if json:
+        print_json([_as_json(state) for state in states])
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Collection", "Live", "Phase", "Model"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("Points", justify="right")
+    table.add_column("Made")
+    for state in states:
+        made = created_at(state.name)
+        table.add_row(
+            state.name,
+            "live" if state.live else "",
+            state.phase.value if state.phase else "",
+            state.recipe.model if state.recipe else "unknown",
+            f"{state.points:,}",
+            f"{made:%Y-%m-%d %H:%M}" if made else "",
+        )
+    out.print(table)
+
+
+def drop(
+    name: Annotated[str, typer.Argument(help="As `collections list` shows it.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Drop a collection with all its points; never the live one.
+
+    Example: lockstep collections drop products-20261120t100000-3a5f644c
+    """
+    from ops.collections import drop_collection
+
+    if not yes:
+        typer.confirm(f"Drop {name} with all its points?", abort=True)
+    asyncio.run(drop_collection(load_settings(), name))
+    out.print(f"dropped {name}", soft_wrap=True)
+
+
+def _as_json(state: CollectionState) -> dict[str, Any]:
+    made = created_at(state.name)
+    return {
+        "collection": state.name,
+        "live": state.live,
+        "points": state.points,
+        "phase": state.phase,
+        "covered": {str(n): offset for n, offset in state.coverage.covered.items()} if state.coverage else None,
+        "covered_at": state.coverage.at.isoformat() if state.coverage else None,
+        "made_at": made.isoformat() if made else None,
+        "recipe": state.recipe.model_dump(mode="json") if state.recipe else None,
+    }

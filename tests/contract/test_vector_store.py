@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
 from connectors.qdrant import QdrantStore, open_client
+from schemas.collection import Coverage, LiveCollection, Phase
 from schemas.document import Deletion, Document, Provenance, StoredPoint, Vectors
 from schemas.errors import ErrorKind, VectorStoreError
 from schemas.product import Product, row_hash
@@ -239,3 +241,36 @@ async def test_search_goes_on_after_its_offset(real: QdrantStore) -> None:
     whole = await real.search(live.name, SearchQuery(text="x", mode=SearchMode.SEMANTIC), vectors)
     rest = await real.search(live.name, SearchQuery(text="x", mode=SearchMode.SEMANTIC, offset=2), vectors)
     assert [hit.article_id for hit in rest] == [hit.article_id for hit in whole[2:]]
+
+
+async def test_vectors_are_read_back_as_they_were_written(real: QdrantStore) -> None:
+    wordless = replace(document("A2"), vectors=Vectors(dense=[0.0, 1.0, 0.0, 0.0], sparse_indices=[], sparse_values=[]))
+    await upsert(real, document("A1"), wordless)
+    live = await real.live_collection()
+    found = await real.vectors(live.name, ["A1", "A2", "A3"])
+    assert found.keys() == {"A1", "A2"}
+    fingerprint, vectors = found["A1"]
+    assert fingerprint == document("A1").provenance.embedding_fingerprint
+    assert vectors.dense == pytest.approx([0.1104315, 0, 0, 0.9938837], abs=1e-6)  # of length 1: cosine
+    assert (vectors.sparse_indices, vectors.sparse_values) == ([9], [1.0])
+    assert found["A2"][1] == wordless.vectors
+
+
+async def test_collections_say_how_they_are_filled(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    name = f"{live.name}-next"
+    at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    await real.create_collection(name, RECIPE, Coverage(phase=Phase.FILLING, at=at))
+    try:
+        await real.collections.set_coverage(name, Coverage(phase=Phase.FOLLOWING, at=at, covered={0: 7}))
+        first, second = await real.collections.all()
+        assert (first.name, first.live, first.phase, first.recipe) == (live.name, True, None, RECIPE)
+        assert (second.name, second.live, second.points, second.recipe) == (name, False, 0, RECIPE)
+        assert second.coverage == Coverage(phase=Phase.FOLLOWING, at=at, covered={0: 7})
+        assert await real.pinned(LiveCollection(name=name, recipe=RECIPE)).live_collection() == LiveCollection(
+            name=name, recipe=RECIPE
+        )
+    finally:
+        await real.collections.drop(name)
+    assert [state.name for state in await real.collections.all()] == [live.name]
+    await real.collections.drop(name)

@@ -18,7 +18,7 @@ from connectors import offline_model
 from connectors.embedder import FastEmbedders
 from connectors.offline_model import offline_model_folder
 from schemas.errors import EmbeddingError, ErrorKind
-from schemas.recipe import Recipe
+from schemas.recipe import OFFLINE_MODEL, Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,6 +132,19 @@ async def test_model_that_cannot_be_had_is_an_outage(
     assert str(caught.value).startswith(message)
     assert caught.value.kind is ErrorKind.OUTAGE
     assert hint in (caught.value.hint or "")
+
+
+async def test_cut_model_shares_the_whole_one_and_still_tells_texts_apart(
+    embedders: FastEmbedders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await embedders.for_recipe(Recipe())
+    monkeypatch.setattr(embedder_module, "load_dense_encoder", None)  # it is loaded already
+    cut = await embedders.for_recipe(Recipe(model=f"{OFFLINE_MODEL}@256", dimensions=256))
+    texts = ["Black cotton T-shirt", "Garden hose, 20 m"]
+    dense = np.array([vectors.dense for vectors in await cut.embed(texts)])
+    first = np.array([vectors.dense for vectors in await whole.embed(texts)])[:, :256]
+    assert dense == pytest.approx(first / np.linalg.norm(first, axis=1, keepdims=True), abs=1e-4)
+    assert (dense @ (await cut.embed_query("dark tee made of cotton")).dense).argmax() == 0
 
 
 async def test_recipe_of_other_dimensions_is_refused_at_load(embedders: FastEmbedders) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.dense_encoder import DenseEncoder
+from connectors.dense_encoder import CutEncoder, DenseEncoder, dimensions_of
 from connectors.fastembed_without_telemetry import InvalidArgument, RuntimeException
 from schemas.errors import EmbeddingError, ErrorKind
+from schemas.recipe import OFFLINE_MODEL
 
 
 class FakeModel:
@@ -62,3 +63,39 @@ def test_errors_of_the_runtime_become_ours(error: Exception, kind: ErrorKind) ->
         encoder(FakeModel(error=error)).encode(["red"])
     assert caught.value.kind is kind
     assert caught.value.__cause__ is error
+
+
+class WholeVectors:
+    """Stands for an encoder of three dimensions."""
+
+    def encode(self, texts: list[str]) -> Any:
+        return np.array([[3, 4, 12], [0, 0, 1]], dtype=np.float32)
+
+    def encode_query(self, text: str) -> Any:
+        return np.array([[0, 2, 9]], dtype=np.float32)
+
+
+def test_cut_vectors_are_normalised_again() -> None:
+    cut = CutEncoder(WholeVectors(), 2)  # type: ignore[arg-type]  # a stand-in
+    vectors = cut.encode(["a", "b"])
+    assert np.allclose(vectors, [[0.6, 0.8], [0, 0]])
+    assert vectors.dtype == np.float32
+    assert cut.encode_query("a").tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(("model", "dimensions"), [(OFFLINE_MODEL, 384), (f"{OFFLINE_MODEL}@256", 256)])
+def test_dimensions_are_known_without_loading_the_model(model: str, dimensions: int) -> None:
+    assert dimensions_of(model) == dimensions
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (f"{OFFLINE_MODEL}@512", "has 384 dimensions"),
+        (f"{OFFLINE_MODEL}@small", "must be <name>@<dimensions>"),
+        ("nobody/nothing@2", "no such model"),
+    ],
+)
+def test_model_that_cannot_be_cut_so_is_refused(model: str, message: str) -> None:
+    with pytest.raises(EmbeddingError, match=message):
+        dimensions_of(model)

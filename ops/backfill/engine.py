@@ -1,0 +1,292 @@
+"""Brings a collection up to date with the source topic, while workers go on writing.
+
+    read a range ─ collapse to the last state per key ─ ask the collection what it has ─ take vectors over, embed the
+    rest ─ write, guarded ─ follow the tail ─ deletes once more
+
+Safe to repeat at any point and to run beside workers: every write carries its version. What a version cannot guard is
+a point that is missing, so that an upsert of ours may revive a row that a worker deleted meanwhile: deletes
+are settled after the last upsert.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from ops.backfill.change_log import ChangeLog
+from ops.backfill.comparison import is_right, newer_than
+from ops.backfill.latest import LatestRows
+from ops.backfill.progress import Progress
+from schemas.collection import LiveCollection
+from schemas.document import PROVENANCE, Deletion, Document, Vectors
+from schemas.errors import ErrorKind, LockstepError
+from schemas.record import Place
+from streams.bisect import bisect
+from streams.ports import Embedder
+
+POINTS_A_REQUEST = 256
+REQUESTS_AT_ONCE = 3
+DELETES_A_REQUEST = 200
+NEAR_SECONDS = 1.0
+"""Followed closely enough: a pass took no longer, so that no more than that is missing at its end."""
+PATIENCE_SECONDS = 120.0
+
+Item = TypeVar("Item")
+
+
+class BackfillStore(Protocol):
+    """Qdrant, as a backfill uses it; every method raises `VectorStoreError`, and every write may be repeated."""
+
+    async def payloads(self, collection: str, keys: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+        """The whole payloads of these keys' points; a missing point is absent."""
+        ...
+
+    async def vectors(self, collection: str, keys: Sequence[str]) -> Mapping[str, tuple[str | None, Vectors]]:
+        """Embedding fingerprint and vectors of these keys' points; a missing point is absent."""
+        ...
+
+    async def upsert(self, collection: str, documents: Sequence[Document]) -> None:
+        """Write points whole; a point that carries a newer version is left alone."""
+        ...
+
+    async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
+        """Remove points that carry no newer version."""
+        ...
+
+    def scroll_keys(self, collection: str) -> AsyncIterator[list[str | None]]:
+        """The key of every point, by pages."""
+        ...
+
+
+def utc_now() -> datetime:
+    """The clock of `indexed_at`."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Backfill:
+    """One collection and the topic it is filled from.
+
+    `donor` is another collection of the same recipe, whose vectors are taken over where the embedding fingerprint is
+    equal. With `dry_run` everything is read, compared and counted, and nothing is written or embedded.
+    """
+
+    log: ChangeLog
+    latest: LatestRows
+    store: BackfillStore
+    target: LiveCollection
+    embedder: Embedder
+    donor: str | None = None
+    dry_run: bool = False
+    progress: Progress = field(default_factory=Progress)
+    clock: Callable[[], datetime] = utc_now
+    position: dict[int, int] = field(init=False, default_factory=dict)
+    """The next offset to read, by partition."""
+
+    async def replay(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Write the newest state of every key that has a record in this range; to be used in place of the others.
+
+        The keys are chosen by the range, and their records are read on to the high watermarks.
+        """
+        self.position = dict(starts)
+        await self.read_on("reading", ends)
+        self.latest.only = self.latest.keys()
+        # Other partitions than those of the range have no record of these keys.
+        await self.read_on("reading on", await self._ends())
+        await self._write("writing")
+        await self._settle_deletes()
+
+    async def fill(self, starts: Mapping[int, int], *, empty: bool = False) -> None:
+        """Read from these offsets to the high watermarks of now, and write every key that was met.
+
+        `empty` says that the collection has no points yet, so that it need not be asked for them.
+        """
+        self.position = dict(starts)
+        await self.read_on("reading", await self._ends())
+        await self._write("filling", empty=empty)
+
+    async def follow(self) -> None:
+        """Read on and write until a pass found nothing, or took less than a second and so left no more behind."""
+        while True:
+            started = time.monotonic()
+            if not await self.reach_now() or time.monotonic() - started < NEAR_SECONDS:
+                return
+
+    async def finish(self) -> None:
+        """Reach every change up to now, deletes included; what comes later is the workers'.
+
+        To be called once the workers write to this collection.
+        """
+        await self.reach_now()
+        await self._settle_deletes()
+
+    async def reach_now(self) -> int:
+        """Read on to the high watermarks of now, and write what changed; how many keys that were."""
+        await self.read_on("following", await self._ends())
+        return await self._write("following")
+
+    async def _settle_deletes(self) -> None:
+        """Read on to the high watermarks of now, and apply the deletes found there, and nothing else.
+
+        Comes when the last upsert is acknowledged. A worker that deleted a point before that, and so could not keep an
+        upsert of ours from reviving it, had read its delete below these watermarks.
+        """
+        await self.read_on("settling", await self._ends())
+        await self._delete([key for key in self.latest.take_changed() if not self.latest.is_alive(key)])
+
+    async def remove_orphans(self) -> None:
+        """Remove the points of rows that the topic does not have, though it was read further than their records.
+
+        Compaction removes a deleted key with its tombstone, so that a collection left alone for long has points whose
+        delete nobody will ever read. Needs `fill` from the low watermarks.
+        """
+        async for page in self.store.scroll_keys(self.target.name):
+            suspects = [key for key in page if key is not None and key not in self.latest]
+            if suspects:
+                found = await self.store.payloads(self.target.name, suspects)
+                orphans = [(key, payload[PROVENANCE]) for key, payload in found.items() if self._was_read(payload)]
+                await self._send_deletes([Deletion(key=key, version=p["version"]) for key, p in orphans])
+
+    def _was_read(self, payload: Mapping[str, Any]) -> bool:
+        """Whether the record that the point was made from lies below our position."""
+        provenance = payload.get(PROVENANCE)
+        if not isinstance(provenance, dict) or not isinstance(provenance.get("version"), int):
+            return False
+        try:
+            place = Place.parse(provenance["source"])
+        except (KeyError, TypeError, ValueError):
+            return False
+        return place.topic == self.latest.topic and place.offset < self.position.get(place.partition, 0)
+
+    async def read_on(self, phase: str, ends: Mapping[int, int]) -> None:
+        """Take the records from the position up to these offsets, and write nothing yet."""
+        starts = {number: start for number, start in self.position.items() if start < ends[number]}
+        total = sum(ends[number] - start for number, start in starts.items())
+        if not total:
+            return
+        self.progress.begin(phase, total, "offsets")
+        async for records in self.log.read(starts, ends):
+            await self.latest.add(records)
+            self.progress.records += len(records)
+            self.progress.advance(len(records))
+        self.progress.keys = len(self.latest)
+        self.position |= {number: ends[number] for number in starts}
+
+    async def _ends(self) -> dict[int, int]:
+        marks = await self.log.high_watermarks()
+        return {number: max(position, marks[number]) for number, position in self.position.items()}
+
+    async def _write(self, phase: str, *, empty: bool = False) -> int:
+        changed = self.latest.take_changed()
+        if not changed:
+            return 0
+        self.progress.begin(phase, len(changed), "keys")
+        await self._delete([key for key in changed if not self.latest.is_alive(key)])
+        # Texts of like length are embedded together, since a batch is padded to its longest.
+        rows = sorted(filter(self.latest.is_alive, changed), key=self.latest.size)
+        await _each(_parts(rows, POINTS_A_REQUEST), partial(self._write_part, empty=empty))
+        return len(changed)
+
+    async def _write_part(self, keys: Sequence[str], *, empty: bool) -> None:
+        await self._patiently(lambda: self._bring_up_to_date(keys, empty=empty))
+        self.progress.advance(len(keys))
+
+    async def _bring_up_to_date(self, keys: Sequence[str], *, empty: bool) -> None:
+        documents = self.latest.documents(keys, self.clock())
+        stored = {} if empty else await self.store.payloads(self.target.name, keys)
+        behind = [
+            document
+            for key, document in documents.items()
+            if key not in stored or not (is_right(stored[key], document) or newer_than(stored[key], document))
+        ]
+        vectors = await self._at_hand(behind, stored)
+        embedded: dict[str, Vectors] = {}
+        refused = [] if self.dry_run else await bisect(behind, partial(self._upsert, at_hand=vectors, made=embedded))
+        if refused and len(refused) == len(behind) > 1:
+            raise refused[0][1]  # the records are not to blame when none is accepted
+        p = self.progress
+        p.right += len(documents) - len(behind)
+        p.missing += 0 if empty else sum(document.key not in stored for document in behind)
+        p.reused += sum(document.key in vectors for document in behind)
+        p.embedded += len(behind) - sum(document.key in vectors for document in behind)
+        p.refused += len(refused)
+
+    async def _at_hand(
+        self, documents: Sequence[Document], stored: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Vectors]:
+        """The vectors that a collection has already for these very texts, by key."""
+        fingerprints = {document.key: document.provenance.embedding_fingerprint for document in documents}
+        found: dict[str, Vectors] = {}
+        for collection, keys in (
+            (self.target.name, [key for key in fingerprints if _fingerprint(stored.get(key)) == fingerprints[key]]),
+            (self.donor, list(fingerprints)),
+        ):
+            asked = [key for key in keys if key not in found]
+            if collection is not None and asked:
+                for key, (fingerprint, vectors) in (await self.store.vectors(collection, asked)).items():
+                    if fingerprint == fingerprints[key]:
+                        found[key] = vectors
+        return found
+
+    async def _upsert(
+        self, documents: Sequence[Document], *, at_hand: Mapping[str, Vectors], made: dict[str, Vectors]
+    ) -> None:
+        texts = [d for d in documents if d.key not in at_hand and d.key not in made]
+        if texts:
+            rendered = [self.target.recipe.render(document.row) for document in texts]
+            vectors = await self.embedder.embed(rendered)
+            made |= dict(zip((document.key for document in texts), vectors, strict=True))
+        whole = [replace(d, vectors=at_hand.get(d.key) or made[d.key]) for d in documents]
+        await self.store.upsert(self.target.name, whole)
+
+    async def _delete(self, keys: Collection[str]) -> None:
+        await self._send_deletes([self.latest.deletion(key) for key in keys])
+
+    async def _send_deletes(self, deletions: Sequence[Deletion]) -> None:
+        for part in _parts(deletions, DELETES_A_REQUEST):
+            if not self.dry_run:
+                await self._patiently(partial(self.store.delete, self.target.name, part))
+            self.progress.deleted += len(part)
+            self.progress.advance(len(part))
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Try again what passes by itself; an outage is said at once, since the command can be run again."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda e: isinstance(e, LockstepError) and e.kind is ErrorKind.TRANSIENT),
+            wait=wait_random_exponential(multiplier=0.2, max=10.0),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            reraise=True,
+        )
+        async for one in retrying:
+            with one:
+                await attempt()
+
+
+def _fingerprint(payload: Mapping[str, Any] | None) -> str | None:
+    provenance = (payload or {}).get(PROVENANCE)
+    return provenance.get("embedding_fingerprint") if isinstance(provenance, dict) else None
+
+
+def _parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
+
+
+async def _each(parts: Iterator[Sequence[str]], act: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+    """Act on every part, a few at a time; the first error ends the others, and is raised as itself."""
+
+    async def go_through() -> None:
+        for part in parts:
+            await act(part)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(REQUESTS_AT_ONCE):
+                group.create_task(go_through())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
