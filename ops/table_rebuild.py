@@ -22,7 +22,7 @@ from schemas.recipe import Recipe
 from schemas.record import Place, Record
 from schemas.source_mark import SourceMark, source_mark_key
 from streams.batch import decode_batch, fold, partition_of
-from streams.source_identity import SourceTopic, Verdict, judge_source
+from streams.source_identity import SourceTopic, SourceVerdict, judge_source
 from streams.topics import APP_ID, CHANGELOG, DECLARATIONS, PRODUCT_CHANGES
 
 PATIENCE_SECONDS = 5.0
@@ -139,7 +139,7 @@ def plan_rebuild(
             newest=None,
             high=source.high[partition],
         )
-        if mark and verdict is Verdict.READ_ANEW:
+        if mark and verdict is SourceVerdict.READ_ANEW:
             ends[partition], new_marks[partition] = low, mark
         else:
             ends[partition] = min(committed.get(partition, low), source.high[partition])

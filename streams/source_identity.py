@@ -21,7 +21,7 @@ EPOCH = "LOCKSTEP_WORKER_EPOCH"
 _OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
-class Verdict(Enum):
+class SourceVerdict(Enum):
     """What a partition's mark calls for."""
 
     GO_ON = auto()
@@ -69,7 +69,7 @@ class Marks(Protocol):
 
 def judge_source(
     mark: SourceMark | None, *, topic: str, topic_id: str, epoch: int, newest: int | None, high: int
-) -> Verdict:
+) -> SourceVerdict:
     """Decide whether a worker of this epoch may apply records of the topic over the table of a partition.
 
     `newest` is the highest version of the partition's rows. It tells a topic made anew where an id is missing: a high
@@ -96,8 +96,8 @@ def judge_source(
             hint=f"raise {EPOCH} to {reached + 1}, the same for every worker",
         )
     if made_anew:
-        return Verdict.READ_ANEW
-    return Verdict.GO_ON if mark == SourceMark(epoch=epoch, topic_id=topic_id) else Verdict.MARK
+        return SourceVerdict.READ_ANEW
+    return SourceVerdict.GO_ON if mark == SourceMark(epoch=epoch, topic_id=topic_id) else SourceVerdict.MARK
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class SourceGuard:
                     hint=f"raise {EPOCH} to {self.epoch + 1}, the same for every worker",
                 )
         verdicts = {
-            partition: Verdict.READ_ANEW
+            partition: SourceVerdict.READ_ANEW
             if source.lost_tail(partition)
             else judge_source(
                 mark,
@@ -145,14 +145,14 @@ class SourceGuard:
             )
             for partition, mark in known.items()
         }
-        if Verdict.READ_ANEW in verdicts.values():
+        if SourceVerdict.READ_ANEW in verdicts.values():
             # Without ids a partition may not show it, but all of a topic are made anew together.
-            anew = [partition for partition, verdict in verdicts.items() if verdict is not Verdict.GO_ON]
+            anew = [partition for partition, verdict in verdicts.items() if verdict is not SourceVerdict.GO_ON]
             await read_from({partition: source.low[partition] for partition in anew})
             logger.warning(
                 "source topic was made anew: reading it from its beginning",
                 extra={"action": "source_read_anew", "topic": source.name, "epoch": self.epoch, "partitions": anew},
             )
         mark = SourceMark(epoch=self.epoch, topic_id=source.topic_id)
-        await self.marks.put({p: mark for p, verdict in verdicts.items() if verdict is not Verdict.GO_ON})
+        await self.marks.put({p: mark for p, verdict in verdicts.items() if verdict is not SourceVerdict.GO_ON})
         return source

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from schemas.document import Deletion, Document, Provenance
 from schemas.indexed_row import IndexedRow
-from schemas.product import Product, row_hash, time_text
+from schemas.product import Product, row_hash, time_text, time_text_of_ms
 from schemas.recipe import Recipe
 from schemas.record import OFFSET_BITS, Place, Record
 from streams.batch import Step, decode_batch, fold
@@ -116,7 +116,7 @@ class LatestRows:
                 version=entry.version,
                 lsn=latest.lsn,
                 operation=latest.operation,
-                source_time=_time_text_of_ms(latest.source_time_ms),
+                source_time=time_text_of_ms(latest.source_time_ms),
                 recipe=entry.recipe,
                 embedding_fingerprint=entry.embedding_fingerprint,
                 row_hash=row_hash(entry.row),
@@ -142,7 +142,3 @@ def _latest_of(step: Step, after: IndexedRow, known: Latest | None) -> Latest:
         source_time_ms=change.source_time_ms if change else None,
         entry=after.to_bytes(),
     )
-
-
-def _time_text_of_ms(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else time_text(datetime.fromtimestamp(milliseconds / 1000, UTC))

@@ -9,7 +9,8 @@ from schemas.errors import DecodeError, SettingsError
 from schemas.indexed_row import IndexedRow
 from schemas.record import OFFSET_BITS
 from schemas.source_mark import SourceMark, source_mark_key
-from streams.source_identity import SourceGuard, SourceTopic, Verdict, judge_source
+from streams.source_identity import SourceGuard, SourceTopic, judge_source
+from streams.source_identity import SourceVerdict as Verdict
 
 OLD, NEW, NONE = "topic-1", "topic-2", ""
 
