@@ -56,7 +56,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 @pytest.fixture
 async def proxy(endpoint: Endpoint) -> AsyncIterator[QdrantProxy]:
-    async with QdrantProxy(lambda: endpoint.url, rng=random.Random(1), slow_seconds=2.5) as running:
+    async with QdrantProxy(lambda: endpoint.url, rng=random.Random(1), slow_seconds=4.5) as running:
         yield running
 
 
