@@ -36,6 +36,7 @@ app = typer.Typer(
     help="Keep a Qdrant collection in lockstep with a Postgres table.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # so that a paragraph's lines are joined before they are wrapped
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

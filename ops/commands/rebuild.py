@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def rebuild(
     model: Annotated[
-        str | None, typer.Option(help="Another model; <model>@256 cuts its vectors.", show_default=False)
+        str | None, typer.Option(help="Another model; MODEL@256 cuts its vectors.", show_default=False)
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Another recipe, as JSON.", show_default=False)
