@@ -125,26 +125,7 @@ class SourceGuard:
         # Each row is looked at only where the ids do not decide: that takes two seconds for a million of them.
         decided = source.topic_id and all(mark and mark.topic_id for mark in known.values())
         newest = {} if decided else self.marks.newest_versions()
-        for partition, mark in known.items():
-            if source.lost_tail(partition) and (mark is None or mark.epoch >= self.epoch):
-                raise SettingsError(
-                    f"topic {source.name} has lost its tail: partition {partition} ends at {source.high[partition]}, "
-                    f"and {source.committed[partition]} is committed: new changes would count as outdated",
-                    hint=f"raise {EPOCH} to {self.epoch + 1}, the same for every worker",
-                )
-        verdicts = {
-            partition: SourceVerdict.READ_ANEW
-            if source.lost_tail(partition)
-            else judge_source(
-                mark,
-                topic=source.name,
-                topic_id=source.topic_id,
-                epoch=self.epoch,
-                newest=newest.get(partition),
-                high=source.high[partition],
-            )
-            for partition, mark in known.items()
-        }
+        verdicts = {p: self._judge(source, p, mark, newest.get(p)) for p, mark in known.items()}
         if SourceVerdict.READ_ANEW in verdicts.values():
             # Without ids a partition may not show it, but all of a topic are made anew together.
             anew = [partition for partition, verdict in verdicts.items() if verdict is not SourceVerdict.GO_ON]
@@ -156,3 +137,18 @@ class SourceGuard:
         mark = SourceMark(epoch=self.epoch, topic_id=source.topic_id)
         await self.marks.put({p: mark for p, verdict in verdicts.items() if verdict is not SourceVerdict.GO_ON})
         return source
+
+    def _judge(self, source: SourceTopic, partition: int, mark: SourceMark | None, newest: int | None) -> SourceVerdict:
+        high = source.high[partition]
+        verdict = judge_source(
+            mark, topic=source.name, topic_id=source.topic_id, epoch=self.epoch, newest=newest, high=high
+        )
+        if verdict is SourceVerdict.READ_ANEW or not source.lost_tail(partition):
+            return verdict
+        if mark is None or mark.epoch >= self.epoch:
+            raise SettingsError(
+                f"topic {source.name} has lost its tail: partition {partition} ends at {high}, and "
+                f"{source.committed[partition]} is committed: new changes would count as outdated",
+                hint=f"raise {EPOCH} to {self.epoch + 1}, the same for every worker",
+            )
+        return SourceVerdict.READ_ANEW
