@@ -26,7 +26,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     OffsetSpec,
     ResourceType,
 )
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    AsyncRetrying,
+    RetryError,
+    retry_if_exception,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from connectors.kafka_errors import broker_error, quiet
 from connectors.topic_plan import CreateTopic, Declaration, SetTopicConfig, TopicChange, TopicState, plan_topics
@@ -36,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
+_LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _PROBE_GROUP = "lockstep-ready"
 _RETRY_SECONDS = 0.2
 
@@ -203,9 +212,19 @@ class KafkaAdmin:
         return found
 
     async def _offsets(self, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
-        answers = await _results(
-            self._client.list_offsets(dict.fromkeys(partitions, spec), request_timeout=REQUEST_TIMEOUT_SECONDS)
+        # A partition has no leader for a moment after its topic was created or its broker came back.
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: _code(error) in _LEADERLESS),
+            wait=wait_fixed(_RETRY_SECONDS),
+            stop=stop_after_delay(REQUEST_TIMEOUT_SECONDS),
+            reraise=True,
         )
+
+        async def ask() -> dict[Any, Any]:
+            asked = dict.fromkeys(partitions, spec)
+            return await _results(self._client.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_SECONDS))
+
+        answers: dict[Any, Any] = await retrying(ask)
         return {partition.partition: answer.offset for partition, answer in answers.items()}
 
     async def _create(self, changes: list[CreateTopic], replication: int) -> None:

@@ -157,7 +157,7 @@ async def _wait_for_topics(settings: Settings) -> None:
             raise BrokerError(
                 f"topic {name} has {found} partitions, not {topics.PARTITIONS}",
                 kind=ErrorKind.OUTAGE,
-                hint="see docs/table.md: offsets of partitions are versions"
+                hint="make the topic anew and raise LOCKSTEP_WORKER_EPOCH: docs/table.md"
                 if name == topics.PRODUCT_CHANGES
                 else "make the topic anew with `lockstep topics apply`",
             )

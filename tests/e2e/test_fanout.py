@@ -30,7 +30,7 @@ from tests.e2e.conftest import WORKER, Running
 
 pytestmark = pytest.mark.stack
 
-KILLS = 4
+KILLS = 3
 CHANGES_FOR_EACH = 600
 KEYS = 40
 SEED = 5

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 
 from connectors.kafka import KafkaAdmin
-from ops.demo.catalogue import generate_products
 from ops.devstack.stack import Stack
 from streams.topics import APP_ID, PARTITIONS, PRODUCT_CHANGES
 from tests.e2e.conftest import WORKER, Running
@@ -198,38 +197,3 @@ async def test_promise_2_write_of_a_paused_worker_lands_late_and_leaves_no_trace
         assert await running.payload(updated) == newest
         report = await running.reconcile()
         assert report.in_sync, report
-
-
-async def test_promise_1_worker_paused_in_the_middle_of_a_load_loses_nothing_and_comes_back(running: Running) -> None:
-    live = await running.store.live_collection()
-    await running.pipeline.settle()
-    count = await running.store.count(live.name)
-    drafts = list(generate_products(400, seed=11))
-    keys = [draft.article_id for draft in drafts]
-    async with second_worker(running) as second:
-        await running.rows.copy_products(drafts)
-
-        async def some_are_there() -> bool:
-            return await running.store.count(live.name) > count
-
-        await until(some_are_there)
-        await second.kill(SECOND, signal.SIGSTOP)
-        assert await running.store.count(live.name) < count + 400
-        await running.pipeline.settle()
-        await running.sql("UPDATE products SET price = 2 WHERE article_id = ANY($1)", keys[:200])
-        await running.sql("DELETE FROM products WHERE article_id = ANY($1)", keys[200:])
-        await running.pipeline.settle()
-        before = await committed(running)
-        newest = await running.store.payloads(live.name, keys)
-        assert len(newest) == 200
-
-        await wake_up_and_end(second)
-        after = await committed(running)
-        assert all(after[partition] >= offset for partition, offset in before.items())
-        assert await running.store.payloads(live.name, keys) == newest
-        await second.start_workers()
-        await until(lambda: shared_out(running.stack, second))
-        report = await running.reconcile()
-        assert report.in_sync, report
-    await running.sql("DELETE FROM products WHERE article_id = ANY($1)", keys)
-    await running.pipeline.settle()
