@@ -15,6 +15,7 @@ from ops.reconcile import ReconcileReport, reconcile
 from ops.settings import Settings
 from ops.stores import open_rows, open_store
 from ops.trail import read_trail
+from schemas.dead_letter import DeadLetter
 from schemas.fanout_event import FanoutEvent, ProductRow, row_from_bytes
 from schemas.record import Place
 from streams.topics import APP_ID, DEAD_LETTERS, EVENTS, PARTITIONS, PRODUCT_CHANGES
@@ -32,8 +33,7 @@ async def gather(stack: Stack, proxy: QdrantProxy, poison: PoisonSource, trail: 
         async for record in _records(settings, PRODUCT_CHANGES)
     }
     letters = [
-        Place.parse(dict(record.headers())["lockstep-place"].decode())
-        async for record in _records(settings, DEAD_LETTERS)
+        DeadLetter.from_record(record_of(message)).record.place async for message in _records(settings, DEAD_LETTERS)
     ]
     return Evidence(
         records=records,

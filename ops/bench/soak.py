@@ -30,6 +30,7 @@ from ops.devstack.stack import Say, Stack
 from ops.settings import Settings, WorkerSettings
 from ops.stores import open_rows
 from schemas.errors import LockstepError, SourceError
+from streams.late_deletes import LOOK_EVERY_SECONDS, MARGIN_SECONDS
 from streams.topics import DECLARATIONS, PRODUCT_CHANGES
 
 SESSION_SECONDS = 10.0
@@ -40,7 +41,7 @@ TRANSACTIONS_PER_SECOND = 16.0
 BACKLOG_KEYS = 300
 BACKLOG_RECORDS = 30_000
 """There when the workers start: what they lose at a rebalance, they lose with records waiting."""
-LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + 5.0
+LATE_WRITES_SECONDS = SESSION_SECONDS + QDRANT_TIMEOUT_SECONDS + MARGIN_SECONDS + 2 * LOOK_EVERY_SECONDS
 """After this long no write of a worker that lost its partitions can arrive, and late deletes have been repeated."""
 SIGNAL_WITHIN_SECONDS = 60.0
 DRAINED_WITHIN_SECONDS = 120.0

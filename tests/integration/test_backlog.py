@@ -21,9 +21,9 @@ from streams.topics import APP_ID, PARTITIONS, PRODUCT_CHANGES
 pytestmark = pytest.mark.stack
 
 KEYS = 300
-RECORDS = 10_000
+RECORDS = 16_000
 WORKERS = ("worker-1", "worker-2", "worker-3")
-RECORDS_BETWEEN_SIGNALS = 1000
+RECORDS_BETWEEN_SIGNALS = 1200
 
 
 @pytest.fixture
