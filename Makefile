@@ -11,8 +11,10 @@ help:  ## What there is
 demo: $(INSTALLED)  ## Start everything, load a catalogue, search, break things, reconcile, stop
 	@$(BIN)/lockstep demo
 
+# Two stacks side by side: most of a test's time is waiting. The soak takes longest, and so begins first.
 test: check  ## Everything: check, contract, integration, e2e
-	@$(BIN)/pytest -q tests/contract tests/integration tests/e2e
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+		tests/e2e/test_soak.py tests/e2e tests/integration tests/contract
 
 soak: $(INSTALLED)  ## Ten minutes of changes and faults from a random seed, then an audit of every record
 	@$(BIN)/lockstep bench soak --minutes 10 --workers 3
