@@ -1,6 +1,7 @@
 """The catalogue in Postgres: rows read one by one, in pages or by key, and rows written in bulk."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -150,6 +151,22 @@ class Postgres:
         """Run one statement of the caller's own in its own transaction."""
         with source_errors("run a statement"):
             await self._pool.execute(statement, *values)
+
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[bool]:
+        """Hold the advisory lock of this name for the block; gives False where another session holds it.
+
+        It goes with the connection, so that no killed process leaves it behind.
+        """
+        with source_errors(f"lock {what}"):
+            connection = await self._pool.acquire()
+        try:
+            with source_errors(f"lock {what}"):
+                held = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", what)
+            yield bool(held)
+        finally:
+            with source_errors(f"unlock {what}"):
+                await self._pool.release(connection)  # which unlocks
 
     async def count(self) -> int:
         """How many rows there are now, counted one by one."""

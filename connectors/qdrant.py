@@ -18,7 +18,7 @@ from connectors.qdrant_requests import (
     vectors_of,
 )
 from connectors.qdrant_search import search_points
-from schemas.collection import Coverage, LiveCollection
+from schemas.collection import Coverage, Hnsw, LiveCollection
 from schemas.document import (
     DENSE_VECTOR,
     FINGERPRINT_FIELD,
@@ -144,7 +144,9 @@ class QdrantStore:
             await self._client.upsert(collection, points=[probe], wait=True)
             await self._client.delete(collection, points_selector=[probe.id], wait=True)
 
-    async def create_collection(self, name: str, recipe: Recipe, coverage: Coverage | None = None) -> None:
+    async def create_collection(
+        self, name: str, recipe: Recipe, coverage: Coverage | None = None, *, hnsw: Hnsw | None = None
+    ) -> None:
         """Create a collection for a recipe, with its payload indexes; it is not yet behind the alias.
 
         Raises:
@@ -157,6 +159,7 @@ class QdrantStore:
                     DENSE_VECTOR: models.VectorParams(size=recipe.dimensions, distance=models.Distance(recipe.distance))
                 },
                 sparse_vectors_config={SPARSE_VECTOR: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                hnsw_config=models.HnswConfigDiff(m=hnsw.m, ef_construct=hnsw.ef_construct) if hnsw else None,
                 metadata=metadata_of(recipe, coverage),
             )
         await self.ensure_indexes(name)

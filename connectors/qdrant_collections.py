@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from qdrant_client import AsyncQdrantClient
 
 from connectors.qdrant_errors import reading, translated
-from schemas.collection import CollectionState, Coverage
+from schemas.collection import CollectionState, Coverage, Hnsw
 from schemas.errors import ErrorKind, VectorStoreError
 from schemas.recipe import Recipe
 
@@ -49,7 +49,8 @@ class QdrantCollections:
 
     async def _state(self, name: str, *, live: bool) -> CollectionState:
         with reading("read collection", name):
-            metadata = (await self._client.get_collection(name)).config.metadata or {}
+            config = (await self._client.get_collection(name)).config
+            metadata = config.metadata or {}
             points = (await self._client.count(name, exact=True)).count
         return CollectionState(
             name=name,
@@ -57,6 +58,7 @@ class QdrantCollections:
             points=points,
             recipe=_valid(Recipe, metadata.get(METADATA_RECIPE)),
             coverage=_valid(Coverage, metadata.get(METADATA_COVERAGE)),
+            hnsw=Hnsw.model_construct(m=config.hnsw_config.m, ef_construct=config.hnsw_config.ef_construct),
         )
 
 

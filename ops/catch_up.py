@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -41,12 +41,7 @@ class Pipeline:
             SourceError: Debezium does not confirm the WAL, or its slot is gone.
             BrokerError: The worker makes no progress towards the high watermarks.
         """
-        position = await self._rows.wal_position()
-        if not await _within_patience(lambda: self._confirmed(position)):
-            raise SourceError(
-                f"debezium has not confirmed WAL position {position} within {PATIENCE_SECONDS:.0f} s",
-                hint="lockstep connector status",
-            )
+        await until_captured(self._rows)
         marks = {p: marks.high for p, marks in (await self._admin.watermarks(PRODUCT_CHANGES)).items()}
         await self._until_reached(marks)
 
@@ -72,22 +67,31 @@ class Pipeline:
         committed = await self._admin.committed(APP_ID, PRODUCT_CHANGES)
         return sum(max(0, mark - committed.get(partition, 0)) for partition, mark in marks.items())
 
-    async def _confirmed(self, position: str) -> bool:
-        confirmed = await self._rows.slot_confirmed(SLOT_NAME, position)
-        if confirmed is None:
-            raise SourceError(
-                f"replication slot {SLOT_NAME} does not exist: nothing is captured",
-                kind=ErrorKind.OUTAGE,
-                hint="lockstep connector apply",
-            )
-        return confirmed
 
+async def until_captured(rows: Postgres) -> None:
+    """Wait until everything that Postgres has committed by now is on the topic.
 
-async def _within_patience(check: Callable[[], Awaitable[bool]]) -> bool:
+    Raises:
+        SourceError: Debezium does not confirm the WAL, or its slot is gone.
+    """
+    position = await rows.wal_position()
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await check():
+            while not await _confirmed(rows, position):
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
-    except TimeoutError:
-        return False
-    return True
+    except TimeoutError as error:
+        raise SourceError(
+            f"debezium has not confirmed WAL position {position} within {PATIENCE_SECONDS:.0f} s",
+            hint="lockstep connector status",
+        ) from error
+
+
+async def _confirmed(rows: Postgres, position: str) -> bool:
+    confirmed = await rows.slot_confirmed(SLOT_NAME, position)
+    if confirmed is None:
+        raise SourceError(
+            f"replication slot {SLOT_NAME} does not exist: nothing is captured",
+            kind=ErrorKind.OUTAGE,
+            hint="lockstep connector apply",
+        )
+    return confirmed

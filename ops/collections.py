@@ -1,6 +1,7 @@
 """Makes the collection that the alias points at, which a worker never does; lists and drops the others."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import orjson
 from pydantic import ValidationError
 
 from connectors.dense_encoder import dimensions_of
+from connectors.postgres import Postgres
 from ops.settings import Settings
-from ops.stores import open_store
+from ops.stores import open_rows, open_store
 from schemas.collection import CollectionState, LiveCollection, collection_name
 from schemas.errors import EmbeddingError, ErrorKind, ReplayError, SettingsError, VectorStoreError
 from schemas.recipe import Recipe
@@ -72,12 +74,29 @@ async def drop_collection(settings: Settings, name: str) -> None:
     """Remove a collection of the alias that is not live.
 
     Raises:
-        ReplayError: It is live, or it is none of the alias's.
+        ReplayError: It is live, it is none of the alias's, or a rebuild is running, which may be filling it.
         VectorStoreError: Qdrant cannot be reached.
+        SourceError: Postgres, where a rebuild is noted, cannot be reached.
     """
-    async with open_store(settings) as store:
+    async with open_rows(settings) as rows, alone(rows, settings.qdrant.alias), open_store(settings) as store:
         check_droppable(await store.collections.all(), name)
         await store.collections.drop(name)
+
+
+@asynccontextmanager
+async def alone(rows: Postgres, alias: str) -> AsyncIterator[None]:
+    """See to it that nobody else rebuilds, rolls back or drops collections of the alias while the block runs.
+
+    Raises:
+        ReplayError: Somebody does.
+        SourceError: Postgres cannot be reached.
+    """
+    async with rows.alone(f"lockstep collections of {alias}") as held:
+        if not held:
+            raise ReplayError(
+                f"another rebuild or rollback of {alias} is running", hint="wait until it has come to its end"
+            )
+        yield
 
 
 def check_droppable(states: Sequence[CollectionState], name: str) -> None:

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from ops.backfill.engine import Backfill
-from ops.backfill.parts import BackfillParts, check_history, open_backfill_parts
+from ops.backfill.history import check_history
+from ops.backfill.parts import BackfillParts, open_backfill_parts
 from ops.backfill.progress import Progress, Say
-from ops.collections import wanted_recipe, with_model
+from ops.collections import alone, wanted_recipe, with_model
 from ops.rebuild_verification import Verification, verify
 from ops.settings import Settings
-from schemas.collection import CollectionState, Coverage, LiveCollection, Phase, collection_name
-from schemas.errors import ReplayError
+from schemas.collection import CollectionState, Coverage, Hnsw, LiveCollection, Phase, collection_name
+from schemas.errors import ReplayError, VectorStoreError
 from schemas.recipe import Recipe
 
 
@@ -30,17 +31,18 @@ class RebuildPlan:
     """Which collection is filled, and what stands behind the alias now.
 
     `creates`: it is made first; otherwise an earlier run left it, and what it has is kept. `moves`: the alias is moved
-    to it; a run that was ended after the move has only to finish. `reuses`: the live collection's vectors are of the
-    same recipe.
+    to it; a run that was ended after the move has only to finish. `donor`: a collection of the same recipe, whose
+    vectors are taken over.
     """
 
     target: LiveCollection
     creates: bool
     moves: bool
     replaces: str | None
-    reuses: bool
+    donor: str | None
     points: int
     """In the live collection; 0 without one."""
+    hnsw: Hnsw = field(default_factory=Hnsw)
 
 
 Approve = Callable[[RebuildPlan], bool]
@@ -65,12 +67,23 @@ def live_of(states: Sequence[CollectionState]) -> CollectionState | None:
     return next((state for state in states if state.live), None)
 
 
-def plan_rebuild(states: Sequence[CollectionState], recipe: Recipe, *, alias: str, now: datetime) -> RebuildPlan:
+def plan_rebuild(
+    states: Sequence[CollectionState],
+    recipe: Recipe,
+    *,
+    alias: str,
+    now: datetime,
+    hnsw: Hnsw | None = None,
+    origin: CollectionState | None = None,
+) -> RebuildPlan:
     """Choose the collection to fill: one that an earlier run of the same recipe left unfinished, else a new one.
 
+    Without `hnsw` the index settings of the live collection stay. `origin` is the live collection of the Qdrant that
+    vectors are taken from.
+
     Raises:
-        ReplayError: The live collection was not made by Lockstep; or it is not finished, and another recipe is asked
-            for.
+        ReplayError: The live collection was not made by Lockstep; or it is not finished, and another recipe or another
+            index is asked for.
     """
     live = live_of(states)
     if live and live.recipe is None:
@@ -78,17 +91,24 @@ def plan_rebuild(states: Sequence[CollectionState], recipe: Recipe, *, alias: st
             f"collection {live.name} behind the alias was not made by Lockstep", hint="set LOCKSTEP_QDRANT_ALIAS"
         )
     points = live.points if live else 0
+    wanted = hnsw or (live.hnsw if live else Hnsw())
+    donor = origin.name if origin and origin.recipe == recipe else None
     if live and live.recipe and live.phase in (Phase.FILLING, Phase.FOLLOWING):
-        if recipe != live.recipe:
+        if recipe != live.recipe or not wanted.is_met_by(live.hnsw):
             raise ReplayError(
                 f"collection {live.name} is live, and its rebuild did not come to its end", hint="lockstep rebuild"
             )
         target = LiveCollection(name=live.name, recipe=live.recipe)
-        return RebuildPlan(target=target, creates=False, moves=False, replaces=None, reuses=False, points=points)
+        return RebuildPlan(
+            target=target, creates=False, moves=False, replaces=None, donor=_other(donor, live.name), points=points
+        )
     unfinished = [
         state
         for state in states
-        if not state.live and state.recipe == recipe and state.phase in (Phase.FILLING, Phase.FOLLOWING)
+        if not state.live
+        and state.recipe == recipe
+        and wanted.is_met_by(state.hnsw)
+        and state.phase in (Phase.FILLING, Phase.FOLLOWING)
     ]
     name = unfinished[-1].name if unfinished else collection_name(alias, recipe, now)
     return RebuildPlan(
@@ -96,9 +116,14 @@ def plan_rebuild(states: Sequence[CollectionState], recipe: Recipe, *, alias: st
         creates=not unfinished,
         moves=True,
         replaces=live.name if live else None,
-        reuses=live is not None and live.recipe == recipe,
+        donor=donor,
         points=points,
+        hnsw=wanted,
     )
+
+
+def _other(name: str | None, than: str) -> str | None:
+    return None if name == than else name
 
 
 def plan_rollback(states: Sequence[CollectionState], to: str | None) -> RebuildPlan:
@@ -131,7 +156,7 @@ def plan_rollback(states: Sequence[CollectionState], to: str | None) -> RebuildP
         creates=False,
         moves=True,
         replaces=live.name if live else None,
-        reuses=live is not None and live.recipe == found.recipe,
+        donor=live.name if live and live.recipe == found.recipe else None,
         points=live.points if live else 0,
     )
 
@@ -148,22 +173,25 @@ class Rebuild:
     def __post_init__(self) -> None:
         self.progress = Progress(say=self.say)
 
-    async def run(self, *, swap: bool, compare: bool) -> RebuildReport:
+    async def run(self, *, swap: bool, compare: bool, from_snapshot: bool = False) -> RebuildReport:
         """Carry the plan out. Without `swap` the collection is filled and compared, and the alias stays.
 
+        With `from_snapshot` Debezium is asked for the rows that the topic has no more.
+
         Raises:
-            ReplayError: The new collection agrees worse with Postgres than the live one.
+            ReplayError: History is gone, or the new collection agrees worse with Postgres than the live one.
             LockstepError: A part cannot be reached or refuses. The next run goes on from there.
         """
         started = time.monotonic()
         plan, target, store = self.plan, self.plan.target, self.parts.store
         if plan.creates:
-            await store.create_collection(target.name, target.recipe, _coverage(Phase.FILLING))
+            await store.create_collection(target.name, target.recipe, _coverage(Phase.FILLING), hnsw=plan.hnsw)
         else:
             await store.ensure_indexes(target.name)
-        donor = plan.replaces if plan.reuses else None
-        backfill = await self.parts.backfill(target, self.progress, donor=donor)
-        await backfill.fill(self.parts.source.starts, empty=plan.creates)
+        backfill = await self.parts.backfill(target, self.progress, donor=plan.donor)
+        await backfill.read(self.parts.source.starts)
+        await self.parts.history.complete(backfill, from_snapshot=from_snapshot)
+        await backfill.fill(empty=plan.creates)
         if not plan.creates:
             await backfill.remove_orphans()
         await backfill.follow()
@@ -212,29 +240,49 @@ async def rebuild(
     *,
     model: str | None = None,
     recipe: Recipe | None = None,
+    hnsw: Hnsw | None = None,
+    target_url: str | None = None,
+    from_snapshot: bool = False,
     swap: bool = True,
     approve: Approve = lambda plan: True,
     say: Say,
 ) -> RebuildReport | None:
     """Plan a rebuild, and carry it out once the plan is approved; None when it is not.
 
-    The recipe is the one given; or the live collection's, with another model where one is named.
+    The recipe is the one given; or the live collection's, with another model where one is named. `target_url` is
+    another Qdrant to fill: its alias is made or moved, and vectors come from the Qdrant of the settings.
 
     Raises:
-        ReplayError: The live collection is not finished, history is gone, or the new one agrees worse with Postgres.
+        ReplayError: Another rebuild runs, the live collection is not finished, history is gone, or the new one agrees
+            worse with Postgres.
         LockstepError: A part cannot be reached or refuses, or the model cannot be loaded.
     """
-    async with open_backfill_parts(settings) as parts:
+    async with open_backfill_parts(settings, target_url=target_url) as parts, alone(parts.rows, settings.qdrant.alias):
         states = await parts.store.collections.all()
-        live = live_of(states)
+        origin = await _origin(parts, states, say)
+        live = live_of(states) or origin
         if recipe is None:
             recipe = (live.recipe if live else None) or wanted_recipe(settings)
         if model is not None:
             recipe = with_model(recipe, model)
-        plan = plan_rebuild(states, recipe, alias=settings.qdrant.alias, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        plan = plan_rebuild(states, recipe, alias=settings.qdrant.alias, now=now, hnsw=hnsw, origin=origin)
         check_history(parts.source)
+        if not approve(plan):
+            return None
         run = Rebuild(parts=parts, plan=plan, say=say)
-        return await run.run(swap=swap, compare=True) if approve(plan) else None
+        return await run.run(swap=swap, compare=True, from_snapshot=from_snapshot)
+
+
+async def _origin(parts: BackfillParts, states: Sequence[CollectionState], say: Say) -> CollectionState | None:
+    """The live collection whose vectors may be taken over; None where there is none, or its Qdrant is lost."""
+    if parts.origin is parts.store:
+        return live_of(states)
+    try:
+        return live_of(await parts.origin.collections.all())
+    except VectorStoreError as error:
+        say(f"no vectors are taken over: {error}")
+        return None
 
 
 async def rollback(
@@ -245,10 +293,10 @@ async def rollback(
     Nothing is compared with Postgres, so that it takes no longer than it must.
 
     Raises:
-        ReplayError: There is no such collection, or history is gone.
+        ReplayError: Another rebuild runs, there is no such collection, or history is gone.
         LockstepError: As for `rebuild`.
     """
-    async with open_backfill_parts(settings) as parts:
+    async with open_backfill_parts(settings) as parts, alone(parts.rows, settings.qdrant.alias):
         plan = plan_rollback(await parts.store.collections.all(), to)
         check_history(parts.source)
         run = Rebuild(parts=parts, plan=plan, say=say)

@@ -1,16 +1,13 @@
 """Compares a collection that is to go live with Postgres, row by row, and its answers with the live one's."""
 
-import asyncio
-import random
 from dataclasses import dataclass
 
-from connectors.debezium.config import SLOT_NAME
 from ops.backfill.engine import Backfill
 from ops.backfill.parts import BackfillParts
-from ops.catch_up import LOOK_EVERY_SECONDS, PATIENCE_SECONDS
+from ops.catch_up import until_captured
 from ops.reconcile import ReconcileReport, reconcile
 from ops.search import search
-from schemas.errors import ReplayError, SourceError
+from schemas.errors import ReplayError
 from schemas.search import SearchQuery
 
 SEARCHES = 20
@@ -55,7 +52,7 @@ async def verify(parts: BackfillParts, backfill: Backfill, live: str | None) -> 
     """
 
     async def settle() -> None:
-        await _until_captured(parts)
+        await until_captured(parts.rows)
         await backfill.follow()
 
     candidate = parts.store.pinned(backfill.target)
@@ -66,24 +63,9 @@ async def verify(parts: BackfillParts, backfill: Backfill, live: str | None) -> 
     return Verification(target=found, live=of_live, overlap=await _overlap(parts, backfill) if live else None)
 
 
-async def _until_captured(parts: BackfillParts) -> None:
-    """Wait until everything that Postgres has committed by now is on the topic."""
-    position = await parts.rows.wal_position()
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await parts.rows.slot_confirmed(SLOT_NAME, position):
-                await asyncio.sleep(LOOK_EVERY_SECONDS)
-    except TimeoutError as error:
-        raise SourceError(
-            f"debezium has not confirmed WAL position {position} within {PATIENCE_SECONDS:.0f} s",
-            hint="lockstep connector status",
-        ) from error
-
-
 async def _overlap(parts: BackfillParts, backfill: Backfill) -> float | None:
     """Searches for names of rows, drawn at random, in both collections, each by its own recipe."""
-    alive = backfill.latest.alive()
-    rows = await parts.rows.fetch_rows(random.sample(alive, min(SEARCHES, len(alive))), [])
+    rows = await parts.rows.fetch_rows(backfill.latest.sample(SEARCHES), [])
     shares = []
     candidate = parts.store.pinned(backfill.target)
     for name in (row.name for row in rows.values() if row.name.strip()):

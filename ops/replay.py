@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.kafka import Watermarks
-from ops.backfill.parts import BackfillParts, check_history, open_backfill_parts
+from ops.backfill.history import check_history
+from ops.backfill.parts import BackfillParts, open_backfill_parts
 from ops.backfill.progress import Progress, Say
 from ops.settings import Settings
 from schemas.errors import ReplayError

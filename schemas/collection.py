@@ -1,10 +1,10 @@
 """The collections of an alias: the live one, and what each says of how it is filled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.recipe import Recipe
 
@@ -15,6 +15,22 @@ class LiveCollection:
 
     name: str
     recipe: Recipe
+
+
+class Hnsw(BaseModel):
+    """Settings of the index over the dense vectors, by Qdrant's names; None leaves one to the server.
+
+    A collection has them from its making; they say nothing of its vectors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    m: int | None = Field(default=None, ge=4, le=256)
+    ef_construct: int | None = Field(default=None, ge=4, le=10_000)
+
+    def is_met_by(self, other: "Hnsw") -> bool:
+        """Whether a collection with the other settings is as these ask for."""
+        return self.m in (None, other.m) and self.ef_construct in (None, other.ef_construct)
 
 
 class Phase(StrEnum):
@@ -53,6 +69,7 @@ class CollectionState:
     points: int
     recipe: Recipe | None
     coverage: Coverage | None = None
+    hnsw: Hnsw = field(default_factory=Hnsw)
 
     @property
     def phase(self) -> Phase | None:

@@ -31,6 +31,11 @@ def snapshot_signals(article_ids: Sequence[str]) -> Iterator[str]:
         yield _data(part)
 
 
+def whole_table_signal() -> str:
+    """The `data` of the signal that has Debezium read every row again."""
+    return orjson.dumps({"type": "incremental", "data-collections": [_TABLE]}).decode()
+
+
 def _data(article_ids: Sequence[str]) -> str:
     # Debezium puts the filter into its query as it stands.
     quoted = ", ".join("'" + article_id.replace("'", "''") + "'" for article_id in article_ids)

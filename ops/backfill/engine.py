@@ -10,7 +10,7 @@ are settled after the last upsert.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -68,12 +68,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Donor:
+    """Another collection of the same recipe, perhaps in another Qdrant."""
+
+    store: BackfillStore
+    collection: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Backfill:
     """One collection and the topic it is filled from.
 
-    `donor` is another collection of the same recipe, whose vectors are taken over where the embedding fingerprint is
-    equal. With `dry_run` everything is read, compared and counted, and nothing is written or embedded.
+    The vectors of the `donor` are taken over where the embedding fingerprint is equal. With `dry_run` everything is
+    read, compared and counted, and nothing is written or embedded.
     """
 
     log: ChangeLog
@@ -81,7 +89,7 @@ class Backfill:
     store: BackfillStore
     target: LiveCollection
     embedder: Embedder
-    donor: str | None = None
+    donor: Donor | None = None
     dry_run: bool = False
     progress: Progress = field(default_factory=Progress)
     clock: Callable[[], datetime] = utc_now
@@ -95,19 +103,26 @@ class Backfill:
         """
         self.position = dict(starts)
         await self.read_on("reading", ends)
-        self.latest.only = self.latest.keys()
+        self.latest.closed = True
         # Other partitions than those of the range have no record of these keys.
-        await self.read_on("reading on", await self._ends())
+        await self.read_further("reading on")
         await self._write("writing")
         await self._settle_deletes()
 
-    async def fill(self, starts: Mapping[int, int], *, empty: bool = False) -> None:
-        """Read from these offsets to the high watermarks of now, and write every key that was met.
+    async def read(self, starts: Mapping[int, int]) -> None:
+        """Read from these offsets to the high watermarks of now."""
+        self.position = dict(starts)
+        await self.read_further("reading")
+
+    async def read_further(self, phase: str) -> None:
+        """Read on to the high watermarks of now, and write nothing yet."""
+        await self.read_on(phase, await self._ends())
+
+    async def fill(self, *, empty: bool = False) -> None:
+        """Write every key that was met.
 
         `empty` says that the collection has no points yet, so that it need not be asked for them.
         """
-        self.position = dict(starts)
-        await self.read_on("reading", await self._ends())
         await self._write("filling", empty=empty)
 
     async def follow(self) -> None:
@@ -127,7 +142,7 @@ class Backfill:
 
     async def reach_now(self) -> int:
         """Read on to the high watermarks of now, and write what changed; how many keys that were."""
-        await self.read_on("following", await self._ends())
+        await self.read_further("following")
         return await self._write("following")
 
     async def _settle_deletes(self) -> None:
@@ -136,21 +151,22 @@ class Backfill:
         Comes when the last upsert is acknowledged. A worker that deleted a point before that, and so could not keep an
         upsert of ours from reviving it, had read its delete below these watermarks.
         """
-        await self.read_on("settling", await self._ends())
-        await self._delete([key for key in self.latest.take_changed() if not self.latest.is_alive(key)])
+        await self.read_further("settling")
+        await self._delete(self.latest.take_changed().gone)
 
     async def remove_orphans(self) -> None:
         """Remove the points of rows that the topic does not have, though it was read further than their records.
 
         Compaction removes a deleted key with its tombstone, so that a collection left alone for long has points whose
-        delete nobody will ever read. Needs `fill` from the low watermarks.
+        delete nobody will ever read. Needs `read` from the low watermarks.
         """
         async for page in self.store.scroll_keys(self.target.name):
-            suspects = [key for key in page if key is not None and key not in self.latest]
+            suspects = self.latest.unknown([key for key in page if key is not None])
             if suspects:
                 found = await self.store.payloads(self.target.name, suspects)
                 orphans = [(key, payload[PROVENANCE]) for key, payload in found.items() if self._was_read(payload)]
-                await self._send_deletes([Deletion(key=key, version=p["version"]) for key, p in orphans])
+                for part in _parts([Deletion(key=key, version=p["version"]) for key, p in orphans], DELETES_A_REQUEST):
+                    await self._send_deletes(part)
 
     def _was_read(self, payload: Mapping[str, Any]) -> bool:
         """Whether the record that the point was made from lies below our position."""
@@ -183,14 +199,13 @@ class Backfill:
 
     async def _write(self, phase: str, *, empty: bool = False) -> int:
         changed = self.latest.take_changed()
-        if not changed:
+        if not changed.count:
             return 0
-        self.progress.begin(phase, len(changed), "keys")
-        await self._delete([key for key in changed if not self.latest.is_alive(key)])
-        # Texts of like length are embedded together, since a batch is padded to its longest.
-        rows = sorted(filter(self.latest.is_alive, changed), key=self.latest.size)
-        await _each(_parts(rows, POINTS_A_REQUEST), partial(self._write_part, empty=empty))
-        return len(changed)
+        self.progress.begin(phase, changed.count, "keys")
+        await self._delete(changed.gone)
+        # The shortest first: texts of like length are embedded together, since a batch is padded to its longest.
+        await _each(_parts(changed.rows, POINTS_A_REQUEST), partial(self._write_part, empty=empty))
+        return changed.count
 
     async def _write_part(self, keys: Sequence[str], *, empty: bool) -> None:
         await self._patiently(lambda: self._bring_up_to_date(keys, empty=empty))
@@ -221,17 +236,18 @@ class Backfill:
     ) -> dict[str, Vectors]:
         """The vectors that a collection has already for these very texts, by key."""
         fingerprints = {document.key: document.provenance.embedding_fingerprint for document in documents}
-        found: dict[str, Vectors] = {}
-        for collection, keys in (
-            (self.target.name, [key for key in fingerprints if _fingerprint(stored.get(key)) == fingerprints[key]]),
-            (self.donor, list(fingerprints)),
-        ):
-            asked = [key for key in keys if key not in found]
-            if collection is not None and asked:
-                for key, (fingerprint, vectors) in (await self.store.vectors(collection, asked)).items():
-                    if fingerprint == fingerprints[key]:
-                        found[key] = vectors
+        own = [key for key in fingerprints if _fingerprint(stored.get(key)) == fingerprints[key]]
+        found = await self._vectors(Donor(store=self.store, collection=self.target.name), own, fingerprints)
+        if self.donor:
+            rest = [key for key in fingerprints if key not in found]
+            found |= await self._vectors(self.donor, rest, fingerprints)
         return found
+
+    async def _vectors(self, donor: Donor, keys: Sequence[str], fingerprints: Mapping[str, str]) -> dict[str, Vectors]:
+        if not keys:
+            return {}
+        found = await donor.store.vectors(donor.collection, keys)
+        return {key: vectors for key, (fingerprint, vectors) in found.items() if fingerprint == fingerprints[key]}
 
     async def _upsert(
         self, documents: Sequence[Document], *, at_hand: Mapping[str, Vectors], made: dict[str, Vectors]
@@ -244,15 +260,15 @@ class Backfill:
         whole = [replace(d, vectors=at_hand.get(d.key) or made[d.key]) for d in documents]
         await self.store.upsert(self.target.name, whole)
 
-    async def _delete(self, keys: Collection[str]) -> None:
-        await self._send_deletes([self.latest.deletion(key) for key in keys])
+    async def _delete(self, keys: Sequence[str]) -> None:
+        for part in _parts(keys, DELETES_A_REQUEST):
+            await self._send_deletes(self.latest.deletions(part))
 
     async def _send_deletes(self, deletions: Sequence[Deletion]) -> None:
-        for part in _parts(deletions, DELETES_A_REQUEST):
-            if not self.dry_run:
-                await self._patiently(partial(self.store.delete, self.target.name, part))
-            self.progress.deleted += len(part)
-            self.progress.advance(len(part))
+        if not self.dry_run:
+            await self._patiently(partial(self.store.delete, self.target.name, deletions))
+        self.progress.deleted += len(deletions)
+        self.progress.advance(len(deletions))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Try again what passes by itself; an outage is said at once, since the command can be run again."""

@@ -1,10 +1,10 @@
-"""Collapses the records of the source topic to the last state of each key, in memory."""
+"""Collapses the records of the source topic to the last state of each key."""
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
+from ops.backfill.spill import Latest, LatestFile
 from schemas.document import Deletion, Document, Provenance
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product, row_hash, time_text, time_text_of_ms
@@ -16,22 +16,25 @@ from streams.ports import RowSource
 _OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
-class Latest(NamedTuple):
-    """The last change of a key that applies: where it stands, what it says of itself, and its entry as bytes."""
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Keys whose last state is another than at the last look: those that have a row, the shortest first, and others."""
 
-    partition: int
-    operation: str
-    lsn: int | None
-    source_time_ms: int | None
-    entry: bytes
+    rows: Sequence[str]
+    gone: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """Both together."""
+        return len(self.rows) + len(self.gone)
 
 
 @dataclass(slots=True, kw_only=True)
 class LatestRows:
     """The last state of each key, by the worker's own functions: what its table holds once it has read as much.
 
-    Holds one entry per key, deleted ones among them: 1.3 KB for a row of the demo's catalogue, so that a million keys
-    take 1.3 GB. `only` leaves out every other key.
+    Memory is bounded: `file` holds the entries, deleted keys among them. `only` leaves out every other key, and so
+    does `closed` with every key that was not met yet.
     """
 
     topic: str
@@ -40,17 +43,14 @@ class LatestRows:
     epoch: int
     set_aside: Collection[Place] = ()
     only: Container[str] | None = None
+    closed: bool = False
+    file: LatestFile = field(default_factory=LatestFile)
     records: int = 0
     undecodable: int = 0
     """Records that are passed over: the worker has set them aside as dead letters."""
-    _latest: dict[str, Latest] = field(init=False, default_factory=dict)
-    _changed: set[str] = field(init=False, default_factory=set)
 
     def __len__(self) -> int:
-        return len(self._latest)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._latest
+        return len(self.file)
 
     async def add(self, records: Collection[Record]) -> None:
         """Take the next records, those of a partition in its order.
@@ -60,55 +60,54 @@ class LatestRows:
         Raises:
             SchemaMismatch: The topic's rows lack a column.
             SourceError: Postgres cannot be asked for a column that no record carries.
+            ReplayError: There is no space for the rows.
         """
         received, refusals = decode_batch(records, epoch=self.epoch, set_aside=self.set_aside)
         self.records += len(records)
         self.undecodable += len(refusals)
+        known_by_key = self.file.get(received.keys())
+        changed = []
         for key, items in received.items():
-            if self.only is not None and key not in self.only:
+            known = known_by_key.get(key)
+            if (self.only is not None and key not in self.only) or (self.closed and known is None):
                 continue
-            known = self._latest.get(key)
             before = IndexedRow.from_bytes(known.entry) if known else None
             now_ms = items[-1].record.timestamp_ms
             step = await fold(key, items, before, self.recipe, rows=self.rows, now_ms=now_ms)
             self.undecodable += len(step.refused)
             if step.after is not None and step.after is not before:
-                self._latest[key] = _latest_of(step, step.after, known)
-            if step.applied:
-                self._changed.add(key)
+                changed.append(_latest_of(step, step.after, known))
+        self.file.put(changed)
 
-    def take_changed(self) -> list[str]:
+    def take_changed(self) -> Changed:
         """The keys that changed since the last call."""
-        changed, self._changed = self._changed, set()
-        return list(changed)
+        return Changed(*self.file.take_changed())
 
-    def keys(self) -> frozenset[str]:
-        """Every key that was met, deleted ones among them."""
-        return frozenset(self._latest)
+    def unknown(self, keys: Collection[str]) -> list[str]:
+        """Those of the keys that were never met."""
+        known = self.file.get(keys)
+        return [key for key in keys if key not in known]
 
-    def alive(self) -> list[str]:
-        """Every key that has a row."""
-        return [key for key in self._latest if self.is_alive(key)]
+    def sample(self, size: int) -> list[str]:
+        """Keys of rows, drawn at random."""
+        return self.file.sample_alive(size)
 
-    def is_alive(self, key: str) -> bool:
-        """Whether the key has a row, as far as was read."""
-        # An entry ends with its row, and with a line's end where there is none.
-        return key in self._latest and not self._latest[key].entry.endswith(b"\n")
+    def deletions(self, keys: Collection[str]) -> list[Deletion]:
+        """What removes the points of these keys, unless they are newer."""
+        return [
+            Deletion(key=key, version=IndexedRow.from_bytes(latest.entry).version)
+            for key, latest in self.file.get(keys).items()
+        ]
 
-    def size(self, key: str) -> int:
-        """About how long the row is, in bytes."""
-        return len(self._latest[key].entry)
+    def documents(self, keys: Collection[str], now: datetime) -> Mapping[str, Document]:
+        """The rows as the worker would write them, by key, without vectors. A key that has no row by now is absent."""
+        found = self.file.get(keys)
+        return {key: self._document(found[key], now) for key in keys if key in found and found[key].alive}
 
-    def deletion(self, key: str) -> Deletion:
-        """What removes the key's point, unless it is newer."""
-        return Deletion(key=key, version=IndexedRow.from_bytes(self._latest[key].entry).version)
-
-    def document(self, key: str, now: datetime) -> Document:
-        """The key's row as the worker would write it, without vectors. The key must be alive."""
-        latest = self._latest[key]
+    def _document(self, latest: Latest, now: datetime) -> Document:
         entry = IndexedRow.from_bytes(latest.entry)
         if entry.row is None:
-            raise ValueError(f"no row of {key}")
+            raise ValueError(f"no row of {latest.key}")
         offset = entry.version & _OFFSET_MASK
         return Document(
             row=Product.from_bytes(entry.row),
@@ -125,20 +124,19 @@ class LatestRows:
             ),
         )
 
-    def documents(self, keys: Iterable[str], now: datetime) -> Mapping[str, Document]:
-        """`document` of several keys."""
-        return {key: self.document(key, now) for key in keys}
-
 
 def _latest_of(step: Step, after: IndexedRow, known: Latest | None) -> Latest:
     change = step.change
     if change is None and known is not None:
         # A record of the key was set aside: the entry is incomplete now, and still that of the change before.
-        return known._replace(entry=after.to_bytes())
+        return known._replace(entry=after.to_bytes(), changed=False)
     return Latest(
+        key=step.key,
         partition=step.partition,
         operation=change.operation.value if change else "",
         lsn=change.lsn if change else None,
         source_time_ms=change.source_time_ms if change else None,
+        alive=not after.deleted,
+        changed=bool(step.applied),
         entry=after.to_bytes(),
     )

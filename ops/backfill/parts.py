@@ -1,61 +1,27 @@
 """Opens what a backfill works with, as the settings say."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
 from connectors.embedder import FastEmbedders
-from connectors.kafka import KafkaAdmin, Watermarks
+from connectors.kafka import KafkaAdmin
 from connectors.postgres import Postgres
 from connectors.qdrant import QdrantStore
 from connectors.topic_reader import TopicReader
 from ops.backfill.change_log import KafkaChangeLog
-from ops.backfill.engine import Backfill
+from ops.backfill.engine import Backfill, Donor
+from ops.backfill.history import History, SourceRange, TopicHistory
 from ops.backfill.latest import LatestRows
 from ops.backfill.progress import Progress
+from ops.backfill.spill import LatestFile
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
 from schemas.collection import LiveCollection
-from schemas.errors import BrokerError, ErrorKind, ReplayError
+from schemas.errors import BrokerError, ErrorKind
 from streams.topics import PRODUCT_CHANGES
 
 READY_WITHIN_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRange:
-    """What the topic holds, by partition, and whether it has dropped records by age or size."""
-
-    marks: Mapping[int, Watermarks]
-    cleanup_policy: str
-
-    @property
-    def starts(self) -> dict[int, int]:
-        """The low watermarks."""
-        return {number: marks.low for number, marks in self.marks.items()}
-
-    @property
-    def offsets(self) -> int:
-        """From the low watermarks to the high ones; compaction leaves fewer records."""
-        return sum(marks.high - marks.low for marks in self.marks.values())
-
-
-def check_history(source: SourceRange) -> None:
-    """Refuse a topic that has dropped records: rows that did not change since would be missing.
-
-    Compaction is no loss, since it keeps the last record of every key.
-
-    Raises:
-        ReplayError: The topic deletes by retention, and a low watermark is above 0.
-    """
-    gone = {number: marks.low for number, marks in source.marks.items() if marks.low > 0}
-    if gone and "delete" in source.cleanup_policy:
-        number, low = next(iter(gone.items()))
-        raise ReplayError(
-            f"history is gone: {PRODUCT_CHANGES}[{number}] begins at offset {low}, its older records were deleted by "
-            "retention",
-            hint="lockstep topics apply, then have Debezium read every row again: docs/operations.md, History is gone",
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,10 +36,19 @@ class BackfillParts:
     embedders: FastEmbedders
     source: SourceRange
 
+    origin: QdrantStore
+    """Where vectors are taken from: the same as `store`, unless another Qdrant is filled."""
+    files: ExitStack
+
+    @property
+    def history(self) -> History:
+        """Whether the topic has every row."""
+        return TopicHistory(self.rows, self.source)
+
     async def backfill(
         self, target: LiveCollection, progress: Progress, *, donor: str | None = None, dry_run: bool = False
     ) -> Backfill:
-        """An engine for one collection; loads the model of its recipe.
+        """An engine for one collection; loads the model of its recipe. `donor` is a collection of `origin`.
 
         Raises:
             EmbeddingError: The model cannot be loaded.
@@ -84,6 +59,7 @@ class BackfillParts:
             rows=self.rows,
             epoch=self.settings.worker.epoch,
             set_aside=self.settings.set_aside_places,
+            file=self.files.enter_context(closing(LatestFile())),
         )
         return Backfill(
             log=KafkaChangeLog(self.admin, self.reader, PRODUCT_CHANGES),
@@ -91,37 +67,46 @@ class BackfillParts:
             store=self.store,
             target=target,
             embedder=await self.embedders.for_recipe(target.recipe),
-            donor=donor,
+            donor=Donor(store=self.origin, collection=donor) if donor else None,
             dry_run=dry_run,
             progress=progress,
         )
 
 
 @asynccontextmanager
-async def open_backfill_parts(settings: Settings) -> AsyncIterator[BackfillParts]:
+async def open_backfill_parts(settings: Settings, *, target_url: str | None = None) -> AsyncIterator[BackfillParts]:
     """Broker, Qdrant, Postgres and the models; closed at the end.
+
+    `target_url` is another Qdrant to fill; that of the settings gives the vectors.
 
     Raises:
         LockstepError: One of them cannot be reached, or the topic does not exist.
     """
     embedders = open_embedders(settings)
+    filled = settings
+    if target_url is not None:
+        filled = settings.model_copy(update={"qdrant": settings.qdrant.model_copy(update={"url": target_url})})
     try:
         async with (
             KafkaAdmin(settings.kafka.brokers) as admin,
             TopicReader(settings.kafka.brokers, PRODUCT_CHANGES) as reader,
-            open_store(settings) as store,
+            open_store(filled) as store,
+            open_store(settings) as origin,
             open_rows(settings) as rows,
         ):
             await admin.wait_until_ready(READY_WITHIN_SECONDS)
-            yield BackfillParts(
-                settings=settings,
-                admin=admin,
-                reader=reader,
-                store=store,
-                rows=rows,
-                embedders=embedders,
-                source=await _look(admin),
-            )
+            with ExitStack() as files:
+                yield BackfillParts(
+                    settings=settings,
+                    admin=admin,
+                    reader=reader,
+                    store=store,
+                    origin=origin if target_url is not None else store,
+                    rows=rows,
+                    embedders=embedders,
+                    source=await _look(admin),
+                    files=files,
+                )
     finally:
         embedders.close()
 

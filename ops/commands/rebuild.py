@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,10 @@ from ops.terminal import err, out, print_json
 
 if TYPE_CHECKING:
     from ops.rebuild import Approve, RebuildPlan, RebuildReport
+    from schemas.collection import Hnsw
 
 DIFFERENCES = ("missing", "orphaned", "stale")
+ADDRESS = r"https?://[^/\s]+"
 NICE = 10
 """Workers and searches go first on a machine that they share with us."""
 
@@ -31,6 +34,15 @@ def rebuild(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Another recipe, as JSON.", show_default=False)
     ] = None,
+    hnsw: Annotated[
+        str | None, typer.Option(metavar="m=32,ef_construct=256", help="Another index.", show_default=False)
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another Qdrant to fill, from this one.", show_default=False)
+    ] = None,
+    from_snapshot: Annotated[
+        bool, typer.Option("--from-snapshot", help="Have Debezium read the rows that the topic has lost.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     no_swap: Annotated[bool, typer.Option("--no-swap", help="Fill and compare, and leave the alias.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -45,17 +57,24 @@ def rebuild(
     """
     if model and recipe:
         raise typer.BadParameter("give --model or --recipe, not both")
+    if target is not None and not re.fullmatch(ADDRESS, target):
+        raise typer.BadParameter("write http://host:port", param_hint="--target")
     from ops.collections import read_recipe
     from ops.rebuild import rebuild as run
 
-    approve = _approval(dry_run=dry_run, yes=yes, json=json)
-    wanted = read_recipe(recipe) if recipe else None
-    os.nice(NICE)
-    _report(
-        asyncio.run(run(load_settings(), model=model, recipe=wanted, swap=not no_swap, approve=approve, say=_say)),
-        dry_run=dry_run,
-        json=json,
+    rebuilding = run(
+        load_settings(),
+        model=model,
+        recipe=read_recipe(recipe) if recipe else None,
+        hnsw=_hnsw(hnsw) if hnsw else None,
+        target_url=target,
+        from_snapshot=from_snapshot,
+        swap=not no_swap,
+        approve=_approval(dry_run=dry_run, yes=yes, json=json),
+        say=_say,
     )
+    os.nice(NICE)
+    _report(asyncio.run(rebuilding), dry_run=dry_run, json=json)
 
 
 def rollback(
@@ -75,6 +94,20 @@ def rollback(
     approve = _approval(dry_run=dry_run, yes=yes, json=json)
     os.nice(NICE)
     _report(asyncio.run(run(load_settings(), to, approve=approve, say=_say)), dry_run=dry_run, json=json)
+
+
+def _hnsw(text: str) -> "Hnsw":
+    from pydantic import ValidationError
+
+    from schemas.collection import Hnsw
+
+    try:
+        return Hnsw.model_validate(dict(part.split("=", 1) for part in text.split(",")))
+    except (ValueError, ValidationError) as error:
+        raise typer.BadParameter(
+            "write m=32,ef_construct=256, or one of the two; m is 4 to 256, ef_construct 4 to 10000",
+            param_hint="--hnsw",
+        ) from error
 
 
 def _approval(*, dry_run: bool, yes: bool, json: bool) -> "Approve":
@@ -103,9 +136,9 @@ def plan_lines(plan: "RebuildPlan") -> list[str]:
     made = "is made" if plan.creates else "is there already, and is brought up to date"
     lines = [f"{plan.target.name} {made}: {recipe.model}, {recipe.dimensions} dimensions"]
     if plan.replaces:
-        vectors = "taken over where the text is the same" if plan.reuses else "made anew: the recipe is another"
-        lines += [f"{plan.replaces} is live, with {plan.points:,} points, and is kept", f"vectors are {vectors}"]
-    return lines
+        lines.append(f"{plan.replaces} is live, with {plan.points:,} points, and is kept")
+    vectors = f"taken over from {plan.donor} where the text is the same" if plan.donor else "made anew"
+    return [*lines, f"vectors are {vectors}"]
 
 
 def _plan_as_json(plan: "RebuildPlan") -> dict[str, Any]:
@@ -114,7 +147,8 @@ def _plan_as_json(plan: "RebuildPlan") -> dict[str, Any]:
         "creates": plan.creates,
         "moves": plan.moves,
         "replaces": plan.replaces,
-        "reuses": plan.reuses,
+        "donor": plan.donor,
+        "hnsw": plan.hnsw.model_dump(),
         "recipe": plan.target.recipe.model_dump(mode="json"),
     }
 

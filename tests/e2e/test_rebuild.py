@@ -6,17 +6,29 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from connectors.kafka import KafkaAdmin
 from ops.devstack.stack_env import environment_of
 from ops.rebuild import RebuildReport, rebuild, rollback
+from ops.reconcile import reconcile
+from ops.replay import ReplayRange, replay
 from ops.search import search
-from ops.stores import open_embedders
-from schemas.collection import Phase
+from ops.settings import Settings
+from ops.stores import open_embedders, open_store
+from schemas.collection import Hnsw, Phase
+from schemas.errors import ReplayError
 from schemas.recipe import OFFLINE_MODEL, Recipe, SparseRecipe
 from schemas.search import Filters, SearchQuery
+from streams.topics import DECLARATIONS, PRODUCT_CHANGES
+from tests.contract.qdrant_server import Endpoint
 from tests.e2e.conftest import WORKER, Running
 
 pytestmark = pytest.mark.stack
@@ -32,8 +44,8 @@ STABLE = 12
 
 
 @asynccontextmanager
-async def live_writes(running: Running) -> AsyncIterator[None]:
-    """Rows come, change, lose their key and go for as long as the block lasts."""
+async def live_writes(running: Running, block: str) -> AsyncIterator[None]:
+    """Rows come, change, lose their key and go for as long as the block lasts; its name is part of their keys."""
     done = asyncio.Event()
     chance = random.Random(running.prefix)
     keys: list[str] = []
@@ -44,7 +56,7 @@ async def live_writes(running: Running) -> AsyncIterator[None]:
                 return
             match chance.randrange(5) if len(keys) > 3 else 0:
                 case 0:
-                    keys.append(await running.insert(f"L{number}", name=f"wool hat {number}"))
+                    keys.append(await running.insert(f"L{block}-{number}", name=f"wool hat {number}"))
                 case 1:
                     await running.sql(
                         "UPDATE products SET price = $2 WHERE article_id = $1", chance.choice(keys), number
@@ -60,7 +72,7 @@ async def live_writes(running: Running) -> AsyncIterator[None]:
                     await running.sql("DELETE FROM products WHERE article_id = $1", key)
                 case _:
                     old = keys.pop(chance.randrange(len(keys)))
-                    keys.append(running.key(f"K{number}"))
+                    keys.append(running.key(f"K{block}-{number}"))
                     await running.sql("UPDATE products SET article_id = $2 WHERE article_id = $1", old, keys[-1])
             await asyncio.wait({stopping}, timeout=0.1)
 
@@ -120,7 +132,7 @@ async def test_promise_4_rebuild_with_a_new_model_and_rollback_are_not_seen_by_s
             restarts.append(asyncio.create_task(kill_worker()))
 
     async with searches(running) as asked:
-        async with live_writes(running):
+        async with live_writes(running, "rebuild"):
             report = await rebuild(settings, recipe=SMALL, say=say)
             assert isinstance(report, RebuildReport)
             await asyncio.gather(*restarts)
@@ -131,7 +143,7 @@ async def test_promise_4_rebuild_with_a_new_model_and_rollback_are_not_seen_by_s
         assert found.in_sync, found
         assert {first.name, live.name} <= set(asked)
 
-        async with live_writes(running):
+        async with live_writes(running, "rollback"):
             back = await rollback(settings, say=lambda line: None)
         assert isinstance(back, RebuildReport)
         assert await running.store.live_collection() == first
@@ -170,6 +182,64 @@ async def test_rebuild_killed_in_each_phase_goes_on_where_it_was(running: Runnin
     found = await running.reconcile()
     assert found.in_sync, found
     await drop_others(running)
+
+
+async def test_other_qdrant_is_filled_though_the_topic_lost_its_records(running: Running, tmp_path: Path) -> None:
+    settings = running.stack.settings
+    await running.insert("kept")
+    gone = await running.insert("gone")
+    await running.until_payload(gone)
+    await running.sql("DELETE FROM products WHERE article_id = $1", gone)
+    await running.pipeline.settle()
+    async with KafkaAdmin(settings.kafka.brokers) as admin:
+        await lose_records(running, admin)
+        with pytest.raises(ReplayError, match="its older records were deleted by retention"):
+            await rebuild(settings, say=lambda said: None)
+        await admin.apply(DECLARATIONS)
+    with pytest.raises(ReplayError, match=r"history is gone: .* rows have no record"):
+        await rebuild(settings, say=lambda said: None)
+    await drop_others(running)
+
+    async with running.rows.alone(f"lockstep collections of {settings.qdrant.alias}"):
+        with pytest.raises(ReplayError, match="another rebuild or rollback of products is running"):
+            await rebuild(settings, say=lambda said: None)
+
+    other = Endpoint(tmp_path / "qdrant")
+    other.start()
+    try:
+        asked = Hnsw(m=24, ef_construct=64)
+        report = await rebuild(settings, target_url=other.url, from_snapshot=True, hnsw=asked, say=lambda said: None)
+        assert report is not None
+        assert (report.progress.embedded, report.moved, report.replaced) == (0, True, None)
+        await running.insert("later")
+        await running.pipeline.settle()
+        async with open_store(at(settings, other.url)) as store:
+            [state] = await store.collections.all()
+            assert (state.name, state.live, state.phase) == (report.collection, True, Phase.COMPLETE)
+            assert (state.hnsw, state.recipe) == (asked, (await running.store.live_collection()).recipe)
+            # What workers apply before they have the new address is brought by a replay.
+            await replay(
+                at(settings, other.url), ReplayRange(from_beginning=True), now=datetime.now(UTC), say=lambda said: None
+            )
+            found = await reconcile(running.rows, store, settle=running.pipeline.settle)
+            assert found.in_sync, found
+    finally:
+        other.stop()
+    assert (await running.reconcile()).in_sync
+
+
+def at(settings: Settings, url: str) -> Settings:
+    return settings.model_copy(update={"qdrant": settings.qdrant.model_copy(update={"url": url})})
+
+
+async def lose_records(running: Running, admin: KafkaAdmin) -> None:
+    """What retention does: every record that the topic has by now is gone."""
+    [source] = [declaration for declaration in DECLARATIONS if declaration.name == PRODUCT_CHANGES]
+    await admin.apply([replace(source, config=source.config | {"cleanup.policy": "compact,delete"})])
+    marks = await admin.watermarks(PRODUCT_CHANGES)
+    ends = [TopicPartition(PRODUCT_CHANGES, number, mark.high) for number, mark in marks.items()]
+    client = AdminClient({"bootstrap.servers": running.stack.settings.kafka.brokers})
+    await asyncio.gather(*(asyncio.wrap_future(deletion) for deletion in client.delete_records(ends).values()))
 
 
 async def kill_rebuild(running: Running, line: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.collection import Coverage, LiveCollection
+from schemas.collection import CollectionState, Coverage, Hnsw, LiveCollection
 from schemas.document import Deletion, Document, StoredPoint, Vectors
 from schemas.recipe import Recipe
 from schemas.record import Record
@@ -25,6 +25,23 @@ class Turns:
     async def take(self) -> None:
         for _ in range(self._chance.choice((0, 1, 4, 30))):
             await asyncio.sleep(0)
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+@dataclass
+class Mortal(Turns):
+    """Ends the process at the given call, counted from 1: before it had its effect, or after."""
+
+    at: int = 0
+    calls: int = 0
+
+    async def take(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            raise KilledError
 
 
 @dataclass
@@ -64,6 +81,7 @@ class Collections:
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
         await self.turns.take()
         await self.by_name[collection].delete(collection, deletions)
+        await self.turns.take()
 
     async def probe(self, collection: str) -> None:
         await self.by_name[collection].probe(collection)
@@ -74,6 +92,7 @@ class Collections:
         return {key: points[key].payload for key in keys if key in points}
 
     async def vectors(self, collection: str, keys: Sequence[str]) -> dict[str, tuple[str | None, Vectors]]:
+        await self.turns.take()
         points = self.by_name[collection].points
         return {
             key: (points[key].provenance["embedding_fingerprint"], points[key].vectors) for key in keys if key in points
@@ -83,10 +102,25 @@ class Collections:
     def collections(self) -> "Collections":
         return self
 
-    async def create_collection(self, name: str, recipe: Recipe, coverage: Coverage | None = None) -> None:
+    async def create_collection(
+        self, name: str, recipe: Recipe, coverage: Coverage | None = None, *, hnsw: Hnsw | None = None
+    ) -> None:
         self.create(LiveCollection(name=name, recipe=recipe))
         if coverage:
             self.coverage[name] = coverage
+        await self.turns.take()
+
+    async def all(self) -> list[CollectionState]:
+        return [
+            CollectionState(
+                name=name,
+                live=name == self.live.name,
+                points=len(store.points),
+                recipe=store.live.recipe,
+                coverage=self.coverage.get(name),
+            )
+            for name, store in sorted(self.by_name.items())
+        ]
 
     async def ensure_indexes(self, name: str) -> None:
         assert name in self.by_name
@@ -94,6 +128,7 @@ class Collections:
     async def set_coverage(self, name: str, coverage: Coverage) -> None:
         await self.turns.take()
         self.coverage[name] = coverage
+        await self.turns.take()
 
     async def point_alias(self, collection: str) -> None:
         await self.turns.take()

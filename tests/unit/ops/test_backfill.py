@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kafka import Watermarks
-from ops.backfill.engine import Backfill
+from ops.backfill.engine import Backfill, Donor
+from ops.backfill.history import SourceRange
 from ops.backfill.latest import LatestRows
-from ops.backfill.parts import BackfillParts, SourceRange
+from ops.backfill.parts import BackfillParts
 from ops.backfill.progress import Progress
-from ops.rebuild import Rebuild, RebuildPlan
+from ops.rebuild import Rebuild, RebuildPlan, live_of, plan_rebuild
 from schemas.collection import LiveCollection, Phase
 from schemas.document import PROVENANCE, Document
 from schemas.errors import ErrorKind, VectorStoreError
@@ -24,7 +25,7 @@ from schemas.record import Record
 from streams.counters import Counters
 from streams.health import Health
 from streams.indexer import Indexer
-from tests.fakes.backfill import Collections, GrowingLog, Turns
+from tests.fakes.backfill import Collections, GrowingLog, KilledError, Mortal, Turns
 from tests.fakes.pipeline import (
     NOW,
     TOPIC,
@@ -88,7 +89,7 @@ class World:
             creates=creates,
             moves=moves,
             replaces=OLD.name,
-            reuses=target.recipe == OLD.recipe,
+            donor=OLD.name if target.recipe == OLD.recipe else None,
             points=0,
         )
         return Rebuild(parts=cast(BackfillParts, Parts(self)), plan=plan, say=lambda line: None)
@@ -104,7 +105,7 @@ class World:
         """Name and version of every row that the whole topic leaves."""
         latest = LatestRows(topic=TOPIC, recipe=OLD.recipe, rows=RowsInMemory(), epoch=0)
         await latest.add(self.topic.records)
-        return {key: latest.document(key, NOW).row.name for key in latest.alive()}
+        return {key: document.row.name for key, document in latest.documents(KEYS, NOW).items()}
 
     def names(self) -> dict[str, str]:
         return {key: payload["name"] for key, payload in self.store.points.items()}
@@ -124,8 +125,15 @@ class Parts:
     def source(self) -> SourceRange:
         return SourceRange(marks={0: Watermarks(low=0, high=self.world.log.visible)}, cleanup_policy="compact")
 
+    @property
+    def history(self) -> "Parts":
+        return self
+
+    async def complete(self, backfill: Backfill, *, from_snapshot: bool) -> None: ...
+
     async def backfill(self, target: LiveCollection, progress: Progress, *, donor: str | None) -> Backfill:
-        return self.world.backfill(target, donor=donor, progress=progress)
+        found = Donor(store=self.world.store, collection=donor) if donor else None
+        return self.world.backfill(target, donor=found, progress=progress)
 
 
 def topic_of(steps: list[tuple[str, str, int]]) -> Topic:
@@ -200,6 +208,43 @@ def test_promise_4_no_change_is_lost_across_the_move(
         assert recipes <= {target.recipe.recipe_id}
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("recipe", [OLD.recipe, OTHER.recipe], ids=["same recipe", "another"])
+async def test_promise_4_rebuild_killed_at_any_call_goes_on_and_loses_nothing(recipe: Recipe) -> None:
+    topic = topic_of([("A", "name", 1), ("B", "name", 1), ("C", "name", 1), ("B", "delete", 0), ("A", "name", 2)])
+    later = len(topic.records)
+    topic.update("A", name="A 3")
+    topic.delete("C")
+    topic.tombstone("C")
+    for call in range(1, 200):
+        world = World.of(topic, visible=later)
+        await world.work(0, later)
+        world.store.turns = Mortal(0, at=call)
+        killed = await killed_rebuild(world, recipe)
+        world.store.turns = Turns(0)
+        await world.work(later, len(topic.records))
+        await killed_rebuild(world, recipe)
+        assert world.names() == await world.expected() == {"A": "A 3"}
+        assert world.store.live.recipe == recipe
+        assert world.store.coverage[world.store.live.name].phase is Phase.COMPLETE
+        assert set(world.store.by_name) <= {OLD.name, world.store.live.name}  # it went on with what it found
+        if not killed:
+            return
+    pytest.fail("the rebuild was killed to its end")
+
+
+async def killed_rebuild(world: World, recipe: Recipe) -> bool:
+    """A run as the command makes it; whether it was killed."""
+    states = await world.store.all()
+    plan = plan_rebuild(states, recipe, alias="products", now=NOW, origin=live_of(states))
+    try:
+        await Rebuild(parts=cast(BackfillParts, Parts(world)), plan=plan, say=lambda line: None).run(
+            swap=True, compare=False
+        )
+    except (KilledError, BaseExceptionGroup):
+        return True
+    return False
 
 
 async def world_with_rows(*names: str) -> World:
@@ -279,10 +324,15 @@ async def test_promise_2_row_deleted_while_a_backfill_writes_stays_deleted(
     assert world.names() == {}
 
 
+async def filled(backfill: Backfill, *, start: int = 0, empty: bool = False) -> None:
+    await backfill.read({0: start})
+    await backfill.fill(empty=empty)
+
+
 async def test_promise_3_rebuild_with_the_same_recipe_embeds_nothing() -> None:
     world = await world_with_rows("A", "B")
     world.store.create(NEW)
-    await world.backfill(NEW, donor=OLD.name).fill({0: 0}, empty=True)
+    await filled(world.backfill(NEW, donor=Donor(store=world.store, collection=OLD.name)), empty=True)
     assert world.embedder.embedded == []
     assert world.store.by_name[NEW.name].points == world.store.by_name[OLD.name].points
 
@@ -290,11 +340,11 @@ async def test_promise_3_rebuild_with_the_same_recipe_embeds_nothing() -> None:
 async def test_rebuild_that_was_killed_embeds_only_what_is_missing() -> None:
     world = await world_with_rows("A", "B")
     world.store.create(OTHER)
-    await world.backfill(OTHER).fill({0: 0}, empty=True)
+    await filled(world.backfill(OTHER), empty=True)
     del world.store.by_name[OTHER.name].points["B"]
     world.embedder.embedded.clear()
     again = world.backfill(OTHER)
-    await again.fill({0: 0})
+    await filled(again)
     assert world.embedder.embedded == [OTHER.recipe.render(Product(id=1, article_id="B", **COLUMNS, name="shirt B"))]
     assert (again.progress.right, again.progress.missing) == (1, 1)
 
@@ -341,7 +391,7 @@ async def test_orphan_goes_only_if_its_record_was_read() -> None:
     world = await world_with_rows("A", "B")
     points = world.store.by_name[OLD.name].points
     compacted = world.backfill()
-    await compacted.fill({0: 1})  # as if compaction had removed the record of A and its tombstone
+    await filled(compacted, start=1)  # as if compaction had removed the record of A and its tombstone
     points["C"] = type(points["B"])(
         points["B"].payload | {PROVENANCE: points["B"].provenance | {"source": f"{TOPIC}[0]@2"}}, points["B"].vectors
     )
@@ -354,7 +404,7 @@ async def test_unchanged_column_that_debezium_did_not_send_is_carried_forward() 
     topic.create("A", description="a long text")
     topic.update("A", description="__debezium_unavailable_value", price="5.00")
     world = World.of(topic)
-    await world.backfill().fill({0: 0})
+    await filled(world.backfill())
     assert world.store.points["A"]["description"] == "a long text"
     assert world.store.points["A"]["price_text"] == "5.00"
 
@@ -368,4 +418,4 @@ async def test_store_that_accepts_nothing_ends_the_backfill(monkeypatch: pytest.
 
     monkeypatch.setattr(world.store, "upsert", refuse)
     with pytest.raises(VectorStoreError, match="qdrant answered 400"):
-        await world.backfill(NEW).fill({0: 0}, empty=True)
+        await filled(world.backfill(NEW), empty=True)

@@ -1,17 +1,18 @@
 """Which collection is filled, which one is gone back to, and what is refused."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.kafka import Watermarks
-from ops.backfill.parts import SourceRange, check_history
+from ops.backfill.history import SourceRange, check_history
 from ops.collections import check_droppable, read_recipe, with_model
-from ops.rebuild import RebuildPlan, plan_rebuild, plan_rollback
+from ops.rebuild import RebuildPlan, live_of, plan_rebuild, plan_rollback
 from ops.rebuild_verification import Verification
 from ops.reconcile import Difference, ReconcileReport
-from schemas.collection import CollectionState, Coverage, Phase, created_at
+from schemas.collection import CollectionState, Coverage, Hnsw, Phase, created_at
 from schemas.errors import ReplayError, SettingsError
 from schemas.recipe import OFFLINE_MODEL, Recipe
 
@@ -27,25 +28,25 @@ def state(
     return CollectionState(name=name, live=live, points=5, recipe=recipe, coverage=coverage)
 
 
-def plan(*states: CollectionState, recipe: Recipe = SAME) -> RebuildPlan:
-    return plan_rebuild(states, recipe, alias="products", now=NOW)
+def plan(*states: CollectionState, recipe: Recipe = SAME, hnsw: Hnsw | None = None) -> RebuildPlan:
+    return plan_rebuild(states, recipe, alias="products", now=NOW, hnsw=hnsw, origin=live_of(states))
 
 
 def test_same_recipe_takes_vectors_over_into_a_new_collection() -> None:
     found = plan(state("products-1", live=True))
-    assert (found.creates, found.moves, found.reuses, found.replaces) == (True, True, True, "products-1")
+    assert (found.creates, found.moves, found.donor, found.replaces) == (True, True, "products-1", "products-1")
     assert found.target.name == f"products-20261120t100000-{Recipe().recipe_id[:8]}"
     assert created_at(found.target.name) == NOW
 
 
 def test_other_recipe_takes_nothing_over() -> None:
     found = plan(state("products-1", live=True), recipe=OTHER)
-    assert (found.creates, found.reuses, found.target.recipe) == (True, False, OTHER)
+    assert (found.creates, found.donor, found.target.recipe) == (True, None, OTHER)
 
 
 def test_nothing_stands_behind_the_alias() -> None:
     found = plan()
-    assert (found.creates, found.moves, found.reuses, found.replaces, found.points) == (True, True, False, None, 0)
+    assert (found.creates, found.moves, found.donor, found.replaces, found.points) == (True, True, None, None, 0)
 
 
 @pytest.mark.parametrize("phase", [Phase.FILLING, Phase.FOLLOWING])
@@ -53,6 +54,23 @@ def test_unfinished_collection_of_the_recipe_is_gone_on_with(phase: Phase) -> No
     states = [state("products-1", live=True), state("products-2", phase), state("products-3", phase, recipe=OTHER)]
     found = plan(*states)
     assert (found.target.name, found.creates, found.moves) == ("products-2", False, True)
+
+
+def test_index_settings_stay_unless_others_are_asked_for() -> None:
+    live = replace(state("products-1", live=True), hnsw=Hnsw(m=32, ef_construct=100))
+    begun = replace(state("products-2", Phase.FILLING), hnsw=Hnsw(m=32, ef_construct=100))
+    other = replace(state("products-3", Phase.FILLING), hnsw=Hnsw(m=16, ef_construct=100))
+    assert plan(live, begun, other).target.name == "products-2"
+    assert plan(live).hnsw == Hnsw(m=32, ef_construct=100)
+    assert plan(live, begun, other, hnsw=Hnsw(m=16)).target.name == "products-3"
+    assert plan(live, begun, other, hnsw=Hnsw(m=64)).creates
+
+
+def test_other_qdrant_is_filled_with_the_vectors_of_this_one() -> None:
+    origin = state("products-1", live=True)
+    found = plan_rebuild([], SAME, alias="products", now=NOW, origin=origin)
+    assert (found.creates, found.moves, found.replaces, found.donor) == (True, True, None, "products-1")
+    assert plan_rebuild([], OTHER, alias="products", now=NOW, origin=origin).donor is None
 
 
 def test_kept_collection_is_not_filled_again() -> None:
