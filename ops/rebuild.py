@@ -78,8 +78,8 @@ def plan_rebuild(
 ) -> RebuildPlan:
     """Choose the collection to fill: one that an earlier run of the same recipe left unfinished, else a new one.
 
-    Without `hnsw` the index settings of the live collection stay. `origin` is the live collection of the Qdrant that
-    vectors are taken from.
+    Without `hnsw` the index settings of the live collection stay, or where there is none those of `origin`: the live
+    collection of the Qdrant that vectors are taken from.
 
     Raises:
         ReplayError: The live collection was not made by Lockstep; or it is not finished, and another recipe or another
@@ -91,7 +91,7 @@ def plan_rebuild(
             f"collection {live.name} behind the alias was not made by Lockstep", hint="set LOCKSTEP_QDRANT_ALIAS"
         )
     points = live.points if live else 0
-    wanted = hnsw or (live.hnsw if live else Hnsw())
+    wanted = hnsw or (before.hnsw if (before := live or origin) else Hnsw())
     donor = origin.name if origin and origin.recipe == recipe else None
     if live and live.recipe and live.phase in (Phase.FILLING, Phase.FOLLOWING):
         if recipe != live.recipe or not wanted.is_met_by(live.hnsw):

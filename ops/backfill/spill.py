@@ -106,5 +106,5 @@ def _space() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise ReplayError(
             f"cannot keep the rows of the topic in a temporary file: {error}",
-            hint="set SQLITE_TMPDIR to a directory with 1.5 KB of space a row",
+            hint="set SQLITE_TMPDIR to a directory with 1 KB of space a row",
         ) from error

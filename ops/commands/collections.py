@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ops.settings import load_settings
 from ops.terminal import out, print_json
-from schemas.collection import CollectionState, created_at
+from schemas.collection import CollectionState, Phase, created_at
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +39,8 @@ def create(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
 def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Every collection of the alias: which is live, how each was made, how far each is filled.
 
+    HNSW is m and ef_construct of its index. A name ends with its recipe, which stands below the table.
+
     Example: lockstep collections list
     """
     from ops.collections import list_collections
@@ -48,21 +50,31 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
         print_json([_as_json(state) for state in states])
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("Collection", "Live", "Phase", "Model"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("Collection", no_wrap=True)
+    table.add_column("State")
     table.add_column("Points", justify="right")
+    table.add_column("HNSW", justify="right")
     table.add_column("Made")
     for state in states:
         made = created_at(state.name)
         table.add_row(
             state.name,
-            "live" if state.live else "",
-            state.phase.value if state.phase else "",
-            state.recipe.model if state.recipe else "unknown",
+            _state(state),
             f"{state.points:,}",
+            f"{state.hnsw.m}/{state.hnsw.ef_construct}",
             f"{made:%Y-%m-%d %H:%M}" if made else "",
         )
     out.print(table)
+    recipes = {state.recipe.recipe_id[:8]: state.recipe for state in states if state.recipe}
+    for short, recipe in recipes.items():
+        out.print(f"{short}: {recipe.model}, {recipe.dimensions} dimensions", highlight=False, soft_wrap=True)
+
+
+def _state(state: CollectionState) -> str:
+    """`live`, unless a rebuild has not come to its end there."""
+    if state.live:
+        return "live" if state.phase in (None, Phase.COMPLETE, Phase.KEPT) else f"live, {state.phase}"
+    return state.phase.value if state.phase else ""
 
 
 def drop(
@@ -92,4 +104,5 @@ def _as_json(state: CollectionState) -> dict[str, Any]:
         "covered_at": state.coverage.at.isoformat() if state.coverage else None,
         "made_at": made.isoformat() if made else None,
         "recipe": state.recipe.model_dump(mode="json") if state.recipe else None,
+        "hnsw": state.hnsw.model_dump(),
     }

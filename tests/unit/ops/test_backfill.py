@@ -288,6 +288,18 @@ async def test_rebuild_that_was_ended_after_its_move_is_finished() -> None:
     assert world.store.coverage[OLD.name].phase is Phase.COMPLETE
 
 
+async def test_promise_2_kept_collection_loses_the_rows_that_compaction_forgot() -> None:
+    world = await world_with_rows("A", "B")
+    world.store.create(NEW)
+    await filled(world.backfill(NEW), empty=True)
+    points = world.store.by_name[NEW.name].points
+    # Deleted since, and neither its records nor its tombstone are on the topic any more.
+    points["gone"] = type(points["A"])(points["A"].payload | {"article_id": "gone"}, points["A"].vectors)
+    await world.rebuild(NEW, creates=False).run(swap=True, compare=False)
+    assert set(world.store.points) == {"A", "B"}
+    assert world.store.live == NEW
+
+
 async def test_rebuild_without_swap_leaves_the_alias_and_says_how_far_it_is() -> None:
     world = await world_with_rows("A")
     await world.rebuild(NEW).run(swap=False, compare=False)

@@ -67,9 +67,10 @@ def test_index_settings_stay_unless_others_are_asked_for() -> None:
 
 
 def test_other_qdrant_is_filled_with_the_vectors_of_this_one() -> None:
-    origin = state("products-1", live=True)
+    origin = replace(state("products-1", live=True), hnsw=Hnsw(m=32, ef_construct=100))
     found = plan_rebuild([], SAME, alias="products", now=NOW, origin=origin)
     assert (found.creates, found.moves, found.replaces, found.donor) == (True, True, None, "products-1")
+    assert found.hnsw == origin.hnsw
     assert plan_rebuild([], OTHER, alias="products", now=NOW, origin=origin).donor is None
 
 
