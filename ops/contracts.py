@@ -1,18 +1,20 @@
 """Writes `schemas/json/`: the contracts of the fan-out events as files, and `asyncapi.yaml` around them.
 
 Run `python -m ops.contracts` after a change of the event models; a test fails while the files are stale. With
-`--release` the contracts are also written to `schemas/json/released/`, which is what subscribers hold us to.
+`--release` the contracts are also written to `schemas/json/released/`, which is what subscribers hold us to: not if
+one of them would break.
 """
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 import schemas
+from schemas.compatibility import Schema, incompatibilities
 from schemas.contracts import HEADERS, contracts
 from schemas.fanout_event import EVENT_MODELS, TYPE_PREFIX, EventData
 from streams.topics import DECLARATIONS, TopicDeclaration
@@ -116,7 +118,23 @@ def write(directory: Path, texts: dict[str, str]) -> None:
         (directory / name).write_text(text)
 
 
+def broken(released: Path, current: Mapping[str, Schema]) -> list[str]:
+    """What of the released contracts the present ones break; empty when they may be released."""
+    found = []
+    for path in sorted(released.glob("*.json")):
+        if path.stem not in current:
+            found.append(f"{path.stem}: taken away, while its topic keeps its events")
+        else:
+            differences = incompatibilities(json.loads(path.read_text()), current[path.stem])
+            found += [f"{path.stem}: {difference}" for difference in differences]
+    return found
+
+
 if __name__ == "__main__":
     write(DIRECTORY, files())
     if "--release" in sys.argv[1:]:
+        if problems := broken(RELEASED, contracts()):
+            sys.exit(
+                "\n".join(["not released: subscribers would break; publish another version of the topic", *problems])
+            )
         write(RELEASED, contract_files())
