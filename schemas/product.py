@@ -1,9 +1,10 @@
 """One row of the `products` table."""
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Self
 
 import orjson
@@ -32,7 +33,7 @@ class Product:
 
     def to_bytes(self) -> bytes:
         """Compact and canonical: equal rows give equal bytes, whether read from the topic or from Postgres."""
-        *texts, price, created_at, updated_at = astuple(self)
+        *texts, price, created_at, updated_at = _cells(self)
         return orjson.dumps([*texts, price_text(price), time_text(created_at), time_text(updated_at)])
 
     @classmethod
@@ -68,6 +69,7 @@ class Product:
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Product))
+_cells = attrgetter(*COLUMNS)  # dataclasses.astuple copies each value deeply, which takes eight times as long
 TEXT_COLUMNS: tuple[str, ...] = COLUMNS[1:10]
 
 

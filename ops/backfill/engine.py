@@ -54,6 +54,10 @@ class BackfillStore(Protocol):
         """Write points whole; a point that carries a newer version is left alone."""
         ...
 
+    async def insert(self, collection: str, documents: Sequence[Document]) -> None:
+        """Write points that are not there yet; any other is left alone."""
+        ...
+
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
         """Remove points that carry no newer version."""
         ...
@@ -121,7 +125,8 @@ class Backfill:
     async def fill(self, *, empty: bool = False) -> None:
         """Write every key that was met.
 
-        `empty` says that the collection has no points yet, so that it need not be asked for them.
+        `empty` says that the collection has no points yet and that nobody else writes to it, so that it need not be
+        asked for them, and points need only be inserted.
         """
         await self._write("filling", empty=empty)
 
@@ -221,7 +226,10 @@ class Backfill:
         ]
         vectors = await self._at_hand(behind, stored)
         embedded: dict[str, Vectors] = {}
-        refused = [] if self.dry_run else await bisect(behind, partial(self._upsert, at_hand=vectors, made=embedded))
+        # An insert that comes late, after its request was given up, finds the point that followed it, and does nothing.
+        write = self.store.insert if empty else self.store.upsert
+        attempt = partial(self._embed_and_write, at_hand=vectors, made=embedded, write=write)
+        refused = [] if self.dry_run else await bisect(behind, attempt)
         if refused and len(refused) == len(behind) > 1:
             raise refused[0][1]  # the records are not to blame when none is accepted
         p = self.progress
@@ -249,8 +257,13 @@ class Backfill:
         found = await donor.store.vectors(donor.collection, keys)
         return {key: vectors for key, (fingerprint, vectors) in found.items() if fingerprint == fingerprints[key]}
 
-    async def _upsert(
-        self, documents: Sequence[Document], *, at_hand: Mapping[str, Vectors], made: dict[str, Vectors]
+    async def _embed_and_write(
+        self,
+        documents: Sequence[Document],
+        *,
+        at_hand: Mapping[str, Vectors],
+        made: dict[str, Vectors],
+        write: Callable[[str, Sequence[Document]], Awaitable[None]],
     ) -> None:
         texts = [d for d in documents if d.key not in at_hand and d.key not in made]
         if texts:
@@ -258,7 +271,7 @@ class Backfill:
             vectors = await self.embedder.embed(rendered)
             made |= dict(zip((document.key for document in texts), vectors, strict=True))
         whole = [replace(d, vectors=at_hand.get(d.key) or made[d.key]) for d in documents]
-        await self.store.upsert(self.target.name, whole)
+        await write(self.target.name, whole)
 
     async def _delete(self, keys: Sequence[str]) -> None:
         for part in _parts(keys, DELETES_A_REQUEST):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ops.memory import return_freed_memory
 from ops.settings import load_settings
 from ops.terminal import err, out, print_json
 
@@ -74,6 +75,7 @@ def rebuild(
         say=_say,
     )
     os.nice(NICE)
+    return_freed_memory()
     _report(asyncio.run(rebuilding), dry_run=dry_run, json=json)
 
 

@@ -102,6 +102,17 @@ async def test_older_upsert_does_not_overwrite_a_newer_point(store: VectorStore,
     assert await points(store) == {"A1": stored(other if wins else document(version=10))}
 
 
+async def test_insert_leaves_a_point_that_is_there(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    await upsert(real, document("A1", 10))
+    await real.insert(live.name, [document("A1", 11, "new"), document("A2", 9, "new")])
+    await real.insert(live.name, [document("A2", 12, "newer")])
+    assert await points(real, "A1", "A2") == {
+        "A1": stored(document("A1", 10)),
+        "A2": stored(document("A2", 9, "new")),
+    }
+
+
 async def test_each_point_of_a_batch_is_judged_by_its_own_version(store: VectorStore) -> None:
     await upsert(store, document("A1", 10), document("A2", 10), document("A3", 10))
     changed = [document("A1", 9, "new"), document("A2", 11, "new"), document("A3", 10, "new"), document("A4", 1, "new")]

@@ -74,6 +74,12 @@ class Collections:
         await self.by_name[collection].upsert(collection, documents)
         await self.turns.take()
 
+    async def insert(self, collection: str, documents: Sequence[Document]) -> None:
+        await self.turns.take()
+        there = self.by_name[collection].points
+        await self.by_name[collection].upsert(collection, [d for d in documents if d.key not in there])
+        await self.turns.take()
+
     async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
         await self.turns.take()
         await self.by_name[collection].overwrite_payloads(collection, documents)

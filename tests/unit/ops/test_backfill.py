@@ -428,6 +428,6 @@ async def test_store_that_accepts_nothing_ends_the_backfill(monkeypatch: pytest.
     async def refuse(collection: str, documents: object) -> Mapping[str, Any]:
         raise VectorStoreError("qdrant answered 400", kind=ErrorKind.PERMANENT)
 
-    monkeypatch.setattr(world.store, "upsert", refuse)
+    monkeypatch.setattr(world.store, "insert", refuse)
     with pytest.raises(VectorStoreError, match="qdrant answered 400"):
         await filled(world.backfill(NEW), empty=True)
