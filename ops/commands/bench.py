@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ops.bench.soak import SoakReport
 
 MAX_SEED = 1_000_000
+RECORDS_A_ROW = 300_000 / 106_000
+"""Of a catalogue that has lived: a snapshot, then changes, most of them of a price."""
 
 commands = typer.Typer(name="bench", no_args_is_help=True)
 
@@ -93,6 +95,44 @@ def payload(
         table.add_row(name, f"{median(rates):,.0f}", ", ".join(f"{rate:,.0f}" for rate in rates))
     out.print(table)
     out.print(f"the fan-out takes {100 * report.fanout_cost:.0f} % of the rate")
+
+
+@commands.command("rebuild")
+def rebuild(
+    rows: Annotated[int, typer.Option(min=500, help="Products in the catalogue.")] = 106_000,
+    records: Annotated[
+        int | None, typer.Option(help="On the topic; by default 2.83 a row.", show_default=False)
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each kind, in turn.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of rows, changes and vectors.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure rebuilds beside what Qdrant and the model do alone, and beside live changes.
+
+    It starts stacks of its own in LOCKSTEP_HOME/bench, on free ports, and stops them.
+
+    Example: lockstep bench rebuild --rows 2000 --rounds 1
+    """
+    from ops.bench.machine import describe_machine
+    from ops.bench.rebuild import run_rebuild_bench
+    from ops.bench.rebuild_report import ratios, tables
+    from ops.devstack.alone import alone
+
+    settings = load_settings()
+    set_up_logging("WARNING", "text")
+    records = round(rows * RECORDS_A_ROW) if records is None else records
+    if records < rows:
+        raise typer.BadParameter("every row is a record: give no fewer records than rows")
+    home = settings.home / "bench"
+    with alone(home, "bench"):
+        report = asyncio.run(
+            run_rebuild_bench(settings, home, rows=rows, records=records, rounds=rounds, seed=seed, say=_say)
+        )
+    if json:
+        print_json(asdict(report) | {"ratios": ratios(report), "machine": describe_machine()})
+        return
+    for table in tables(report):
+        out.print(table)
 
 
 def _say(line: str) -> None:
