@@ -1,6 +1,6 @@
 """Qdrant: guarded writes, provenance reads, and the collections behind the alias."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from connectors.qdrant_requests import (
     removals,
     vectors_of,
 )
-from connectors.qdrant_search import search_points
+from connectors.qdrant_search import count_values, find_halves, read_hits
 from schemas.collection import Coverage, Hnsw, LiveCollection
 from schemas.document import (
     DENSE_VECTOR,
@@ -31,8 +31,9 @@ from schemas.document import (
     point_id,
 )
 from schemas.errors import ErrorKind, VectorStoreError
+from schemas.ranking import Candidate, Halves
 from schemas.recipe import Recipe
-from schemas.search import Hit, SearchQuery
+from schemas.search import FacetCount, FacetField, Filters, Hit, SearchQuery
 
 PROBE_KEY = "\0probe"
 """No row has this key: Postgres stores no NUL in a text."""
@@ -221,8 +222,33 @@ class QdrantStore:
 
     async def search(self, collection: str, query: SearchQuery, vectors: Vectors) -> list[Hit]:
         """The hits of a query from its offset on, best first; `vectors` are the query's, by the collection's recipe."""
+        candidates = (await self.halves(collection, query, vectors)).in_order()
+        return await self.hits(collection, candidates[query.offset : query.offset + query.limit])
+
+    async def halves(
+        self,
+        collection: str,
+        query: SearchQuery,
+        vectors: Vectors,
+        *,
+        without: Set[str] = frozenset(),
+        with_keys: bool = False,
+    ) -> Halves:
+        """What each half of a search finds, less the points in `without`; `with_keys` brings their `article_id` too."""
         with reading("search", collection):
-            return await search_points(self._client, collection, query, vectors)
+            return await find_halves(self._client, collection, query, vectors, without=without, with_keys=with_keys)
+
+    async def hits(self, collection: str, candidates: Sequence[Candidate]) -> list[Hit]:
+        """The candidates in their order, with what their points hold; a point that is gone by now is left out."""
+        with reading("read hits of", collection):
+            return await read_hits(self._client, collection, candidates)
+
+    async def facets(
+        self, collection: str, fields: Sequence[FacetField], filters: Filters
+    ) -> dict[FacetField, list[FacetCount]]:
+        """How many points that meet the filters have each value of these columns; exact, one request a column."""
+        with reading("count values in", collection):
+            return {field: await count_values(self._client, collection, field, filters) for field in fields}
 
     async def scroll_keys(self, collection: str, *, page: int = 1000) -> AsyncIterator[list[str | None]]:
         """The `article_id` of every point, by pages in the order of point ids; None for a point without one."""

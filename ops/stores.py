@@ -18,9 +18,9 @@ async def open_store(settings: Settings) -> AsyncIterator[QdrantStore]:
         yield QdrantStore(client, alias=q.alias)
 
 
-def open_embedders(settings: Settings) -> FastEmbedders:
-    """The models at hand; each is loaded at its first use."""
-    return FastEmbedders(threads=settings.embedding.threads, batch_size=settings.embedding.batch_size)
+def open_embedders(settings: Settings, *, threads: int | None = None) -> FastEmbedders:
+    """The models at hand; each is loaded at its first use. `threads` holds where the settings name no number."""
+    return FastEmbedders(threads=settings.embedding.threads or threads, batch_size=settings.embedding.batch_size)
 
 
 @asynccontextmanager

@@ -135,6 +135,38 @@ def rebuild(
         out.print(table)
 
 
+@commands.command("search")
+def search(
+    rows: Annotated[int, typer.Option(min=100, help="Products in the catalogue.")] = 106_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each kind, in turn.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.5, help="For each figure, in each round.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of rows, vectors and texts.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure hybrid searches through the API beside bare requests to Qdrant.
+
+    It starts a stack of its own in LOCKSTEP_HOME/bench, on free ports, and stops it. Its Qdrant is the endpoint of
+    `lockstep up`: the engine in one process, without an approximate index, so that a search looks at every point.
+
+    Example: lockstep bench search --rows 5000 --rounds 1 --seconds 2
+    """
+    from ops.bench.machine import describe_machine
+    from ops.bench.search import run_search_bench
+    from ops.devstack.alone import alone
+
+    settings = load_settings()
+    set_up_logging("WARNING", "text")
+    home = settings.home / "bench"
+    with alone(home, "bench"):
+        report = asyncio.run(
+            run_search_bench(settings, home, rows=rows, rounds=rounds, seconds=seconds, seed=seed, say=_say)
+        )
+    if json:
+        print_json({"rows": rows, "seed": seed, "figures": report.figures(), "machine": describe_machine()})
+    else:
+        out.print(report.table())
+
+
 def _say(line: str) -> None:
     err.print(line, style="dim", markup=False)
 
