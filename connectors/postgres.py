@@ -60,6 +60,17 @@ class Stored:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotState:
+    """A replication slot: how far its reader has confirmed, how much WAL lies beyond that, whether it is being read."""
+
+    confirmed: str | None
+    lag_bytes: int | None
+    active: bool
+    wal_status: str | None
+    """Postgres's word: `lost` means that WAL it needs is gone."""
+
+
 class UnreadableRowError(SourceError):
     """A row that exists and that a `Product` cannot hold: a price of NaN, a time of infinity or beyond year 9999."""
 
@@ -147,6 +158,12 @@ class Postgres:
                 return
             after = rows[-1]["article_id"]
 
+    async def sample_keys(self, share: float) -> list[str]:
+        """The keys of about that share of the rows, each drawn by itself; all of them are held in memory."""
+        query = "SELECT article_id FROM public.products TABLESAMPLE BERNOULLI ($1)"
+        with source_errors("draw a sample of rows"):
+            return [row[0] for row in await self._pool.fetch(query, share * 100)]
+
     async def execute(self, statement: str, *values: object) -> None:
         """Run one statement of the caller's own in its own transaction."""
         with source_errors("run a statement"):
@@ -190,6 +207,20 @@ class Postgres:
         with source_errors(f"read replication slot {slot}"):
             row = await self._pool.fetchrow(query, slot, position)
         return None if row is None else bool(row[0])
+
+    async def slot_state(self, slot: str) -> SlotState | None:
+        """How a replication slot stands; None when there is none."""
+        query = """
+            SELECT confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+                   active, wal_status
+            FROM pg_replication_slots WHERE slot_name = $1
+        """
+        with source_errors(f"read replication slot {slot}"):
+            row = await self._pool.fetchrow(query, slot)
+        if row is None:
+            return None
+        confirmed, lag_bytes, active, wal_status = row
+        return SlotState(confirmed=confirmed, lag_bytes=lag_bytes, active=active, wal_status=wal_status)
 
     async def signal_snapshot(self, article_ids: Sequence[str]) -> None:
         """Ask Debezium to read these rows again; it does so once it meets the signals in the WAL.

@@ -276,8 +276,9 @@ class _PinnedStore(QdrantStore):
 
 def _stored(provenance: Any) -> StoredPoint:
     fields = provenance if isinstance(provenance, dict) else {}
+    version = fields.get("version")
     return StoredPoint(
-        version=fields.get("version"),
+        version=version if type(version) is int else None,  # whatever else somebody wrote there is no version
         recipe=fields.get("recipe"),
         embedding_fingerprint=fields.get("embedding_fingerprint"),
         row_hash=fields.get("row_hash"),

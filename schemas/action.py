@@ -14,6 +14,8 @@ class SkipReason(StrEnum):
     """It stands at a new offset, but the database made it before the indexed one."""
     ROW_IS_GONE = "row_is_gone"
     """It does not carry the whole row and Postgres has no such row any more: its delete follows."""
+    ROW_CAME_BACK = "row_came_back"
+    """It removes an orphan, and a later change of the key came before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Change:
     (unchanged TOAST): they stand as None, or "" where None is not allowed, and must be filled before use.
     `lsn` is Postgres's position of the change: None on incremental snapshot reads and on tombstones without headers.
     `source_time_ms` is the database's clock, ms since the epoch, UTC.
+    `void_from` is set on a tombstone that removes an orphan: its key had no row when the log ended before this version.
+    A change of the key from there on means that the row came back, and the tombstone says nothing.
     """
 
     operation: Operation
@@ -38,6 +40,7 @@ class Change:
     unavailable: frozenset[str] = frozenset()
     lsn: int | None = None
     source_time_ms: int | None = None
+    void_from: int | None = None
 
     @property
     def removes(self) -> bool:

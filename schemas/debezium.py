@@ -7,6 +7,7 @@ without Connect's `{"schema": …, "payload": …}` around key and value.
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
@@ -30,6 +31,9 @@ UNAVAILABLE = "__debezium_unavailable_value"
 LSN_FIELD = "__lsn"
 SOURCE_TIME_FIELD = "__source_ts_ms"
 
+ORPHAN_HEADER = "lockstep-orphan"
+"""On a tombstone of reconciliation: the partition's high watermark when Postgres had no row of the key."""
+
 _OPERATIONS = {operation.value: operation for operation in Operation if operation is not Operation.TOMBSTONE}
 _TRUNCATE = "t"
 _ENVELOPE_FIELDS = frozenset(("before", "after", "source"))
@@ -44,6 +48,7 @@ _cells = itemgetter(*COLUMNS)
 # Debezium writes BigDecimal.toString(), so a zero of scale 8 comes as "0E-8". The lengths keep a price within what a
 # double in the payload can hold.
 _DECIMAL = re.compile(r"-?[0-9]{1,200}(?:\.[0-9]+)?(?:E[+-]?[0-9]{1,2})?")
+_ESCAPED_BY_CONNECT = re.compile("[\U00010000-\U0010ffff]" r"|\\u[0-9a-f]{4}|\\.")
 _BASE64 = re.compile(r"(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _NOT_FINITE = {
     "nan": "NaN",
@@ -88,6 +93,25 @@ def decode_key(record: Record) -> str:
     return _key(record.key)
 
 
+def encode_key(article_id: str) -> bytes:
+    """The key that Debezium's records of a row have, byte for byte: partition and compaction go by its bytes.
+
+    Connect's converter writes characters beyond U+FFFF as two escapes, and hexadecimal digits as capitals.
+    """
+    text = orjson.dumps({"article_id": article_id}).decode()
+    return _ESCAPED_BY_CONNECT.sub(_as_connect_escapes, text).encode()
+
+
+def _as_connect_escapes(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith("\\u"):
+        return f"\\u{text[2:].upper()}"
+    if text.startswith("\\"):
+        return text
+    units = text.encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex().upper()}" for i in (0, 2))
+
+
 def _decode(record: Record, epoch: int) -> Change:
     data = record.value
     value = None if data is None else _payload(data, "value")
@@ -99,6 +123,7 @@ def _decode(record: Record, epoch: int) -> Change:
             place=record.place,
             lsn=_header_number(record, LSN_FIELD),
             source_time_ms=_header_number(record, SOURCE_TIME_FIELD),
+            void_from=_void_from(record, epoch),
         )
     if type(value) is not dict:
         _refuse("value is not an object")
@@ -270,6 +295,15 @@ def _number(field: Any, name: str) -> int | None:
     if type(field) is int and 0 <= field <= _MAX_BIGINT:
         return field
     _refuse(f"{name} is not a number")
+
+
+def _void_from(record: Record, epoch: int) -> int | None:
+    if record.header(ORPHAN_HEADER) is None:
+        return None
+    offset = _header_number(record, ORPHAN_HEADER)
+    if offset is None:  # without its condition it might remove a row that is alive
+        _refuse(f"header {ORPHAN_HEADER} is not an offset")
+    return replace(record.place, offset=offset).version(epoch)
 
 
 def _header_number(record: Record, name: str) -> int | None:

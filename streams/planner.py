@@ -28,6 +28,8 @@ def outdated(change: Change, indexed: IndexedRow | None) -> SkipReason | None:
         return None
     if change.version <= indexed.version:
         return SkipReason.REDELIVERED_BY_BROKER
+    if change.void_from is not None and indexed.version >= change.void_from:
+        return SkipReason.ROW_CAME_BACK
     if change.operation is Operation.SNAPSHOT_READ or change.lsn is None or indexed.lsn is None:
         return None
     not_after = (change.source_time_ms or 0) <= (indexed.source_time_ms or 0)

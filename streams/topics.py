@@ -46,7 +46,7 @@ DECLARATIONS: tuple[TopicDeclaration, ...] = (
         name=PRODUCT_CHANGES,
         key="article_id",
         partitions=PARTITIONS,
-        writer="Debezium",
+        writer="Debezium; lockstep reconcile, for tombstones of orphans",
         readers="lockstep worker, backfills",
         # Compaction keeps the last record of every live key for ever, so a rebuild never lacks history.
         config=_large(cleanup_policy="compact", min_compaction_lag_ms=str(7 * DAY_MS)),

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.qdrant import QdrantStore, open_client
 from schemas.collection import Coverage, LiveCollection, Phase
-from schemas.document import Deletion, Document, Provenance, StoredPoint, Vectors
+from schemas.document import PROVENANCE, Deletion, Document, Provenance, StoredPoint, Vectors, point_id
 from schemas.errors import ErrorKind, VectorStoreError
 from schemas.product import Product, row_hash
 from schemas.recipe import Recipe
@@ -100,6 +100,15 @@ async def test_older_upsert_does_not_overwrite_a_newer_point(store: VectorStore,
     other = document(version=version, name="Tank top")
     await upsert(store, other)
     assert await points(store) == {"A1": stored(other if wins else document(version=10))}
+
+
+async def test_version_that_is_no_number_is_none(real: QdrantStore) -> None:
+    live = await real.live_collection()
+    await upsert(real, document("A1", 10))
+    await real._client.set_payload(
+        live.name, payload={"version": "10"}, key=PROVENANCE, points=[point_id("A1")], wait=True
+    )
+    assert (await points(real, "A1"))["A1"].version is None
 
 
 async def test_insert_leaves_a_point_that_is_there(real: QdrantStore) -> None:

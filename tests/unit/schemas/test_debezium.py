@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.change import Change, Operation
-from schemas.debezium import MAX_ROW_BYTES, UNAVAILABLE, decode_change
+from schemas.debezium import MAX_ROW_BYTES, UNAVAILABLE, decode_change, decode_key, encode_key
 from schemas.errors import DecodeError, ErrorKind, SchemaMismatch
 from schemas.product import COLUMNS, Product
 from schemas.record import Place, Record
@@ -294,3 +294,32 @@ def test_any_json_in_a_row_gives_a_change_or_a_decode_error(
     decodes_or_refuses(KEY, json.dumps(META | row | {"__op": operation}).encode())
     decodes_or_refuses(KEY, json.dumps({"op": operation, "after": row, "before": row, "source": cells}).encode())
     decodes_or_refuses(KEY, json.dumps({"schema": None, "payload": cells}).encode())
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_an_orphans_tombstone_is_void_from_the_version_of_its_header(epoch: int) -> None:
+    change = decode_change(record(None, headers=(("lockstep-orphan", b"1000"),)), epoch=epoch)
+    assert (change.operation, change.void_from) == (Operation.TOMBSTONE, (epoch << 40) + 1000)
+    assert decode_change(record(None), epoch=epoch).void_from is None
+
+
+@pytest.mark.parametrize("text", [b"", b"-1", b"null", b"1e3", b"9" * 20])
+def test_an_orphans_tombstone_without_a_readable_condition_is_refused(text: bytes) -> None:
+    assert "lockstep-orphan is not an offset" in str(refusal(None, headers=(("lockstep-orphan", text),)))
+
+
+@pytest.mark.parametrize(
+    ("article_id", "encoded"),
+    [
+        ("0108775015", b'"0108775015"'),
+        ("o'\"/\\ {x}", b'"o\'\\"/\\\\ {x}"'),
+        ("\x01\x1f\n\t\x7f", b'"\\u0001\\u001F\\n\\t\x7f"'),
+        ("\\u00ff", b'"\\\\u00ff"'),
+        ("é\u2028👗", '"é\u2028\\uD83D\\uDC57"'.encode()),
+    ],
+    ids=["digits", "quotes", "controls", "looks like an escape", "beyond ASCII"],
+)
+def test_a_key_is_written_as_connect_writes_it(article_id: str, encoded: bytes) -> None:
+    key = encode_key(article_id)
+    assert key == b'{"article_id":' + encoded + b"}"
+    assert decode_key(record(None, key=key)) == article_id

@@ -35,6 +35,7 @@ def change(
     lsn: int | None = 500,
     source_time_ms: int | None = 500,
     epoch: int = 0,
+    void_from: int | None = None,
 ) -> Change:
     place = Place(topic="t", partition=0, offset=offset)
     return Change(
@@ -45,6 +46,7 @@ def change(
         row=row,
         lsn=lsn,
         source_time_ms=source_time_ms,
+        void_from=void_from,
     )
 
 
@@ -82,6 +84,15 @@ OTHER_RECIPE = Recipe(separator=" | ")
         pytest.param(change(D), entry(ROW), DeletePoint(), id="delete"),
         pytest.param(change(T), entry(ROW), DeletePoint(), id="tombstone of a living row"),
         pytest.param(change(T), entry(None), Keep(), id="tombstone after its delete"),
+        pytest.param(change(T, lsn=None, void_from=6), entry(ROW), DeletePoint(), id="orphan that is believed alive"),
+        pytest.param(change(T, lsn=None, void_from=0), None, DeletePoint(), id="orphan that nobody knows"),
+        pytest.param(change(T, lsn=None, void_from=6), entry(None), Keep(), id="orphan that is deleted by now"),
+        pytest.param(
+            change(T, lsn=None, void_from=5),
+            entry(ROW),
+            Skip(SkipReason.ROW_CAME_BACK),
+            id="orphan whose row came back where the look had ended",
+        ),
         pytest.param(change(D), entry(None), Keep(), id="delete of a deleted row"),
         pytest.param(change(C, row=ROW), entry(None), UpsertPoint(), id="insert again after a delete"),
         pytest.param(

@@ -61,13 +61,13 @@ def test_plan_says_what_is_made_and_what_is_kept() -> None:
         creates=True,
         moves=True,
         replaces="products-1",
-        reuses=False,
+        donor=None,
         points=1500,
     )
     assert plan_lines(plan) == [
         f"products-2 is made: {OFFLINE_MODEL}@256, 256 dimensions",
         "products-1 is live, with 1,500 points, and is kept",
-        "vectors are made anew: the recipe is another",
+        "vectors are made anew",
     ]
 
 

@@ -1,124 +1,200 @@
 """What counts as a difference."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, cast
+import random
+from collections.abc import AsyncIterator, Callable
 
-from connectors.postgres import Postgres, UnreadableRowError
-from connectors.qdrant import QdrantStore
-from ops.reconcile import ReconcileReport, reconcile
-from schemas.collection import LiveCollection
-from schemas.document import PROVENANCE, StoredPoint
-from schemas.product import Product, row_hash
-from schemas.recipe import Recipe
+import pytest
 
-RECIPE = Recipe()
+from ops.reconcile import ReconcileReport, comparison
+from ops.reconcile.comparison import Comparison
+from ops.reconcile.vectors import compare_vectors
+from schemas.document import PROVENANCE, point_id
+from tests.fakes.world import World, world
 
 
-def row(key: str, price: int = 1) -> Product:
-    return Product(id=1, article_id=key, name="Strap top", price=Decimal(price))
+@pytest.fixture
+async def w() -> AsyncIterator[World]:
+    async with world() as w:
+        yield w
 
 
-def payload(product: Product) -> dict[str, Any]:
-    provenance = {
-        "row_hash": row_hash(product.to_bytes()),
-        "embedding_fingerprint": RECIPE.fingerprint(RECIPE.render(product)),
-    }
-    return product.payload() | {PROVENANCE: provenance}
+async def compare(w: World, **asked: float) -> ReconcileReport:
+    found = await Comparison.of(w.rows, w.store, settle=w.settle, share=asked.get("share"))
+    found.chance = random.Random(1)
+    await found.run()
+    return found.report
 
 
-@dataclass
-class Both:
-    """Rows and points; `later` is what both become when the pipeline settles, one step a time."""
-
-    rows: dict[str, Product] = field(default_factory=dict)
-    points: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
-    settled: int = 0
-
-    async def settle(self) -> None:
-        self.settled += 1
-
-    async def compare(self) -> ReconcileReport:
-        return await reconcile(cast(Postgres, self), cast(QdrantStore, self), settle=self.settle)
-
-    async def pages(self, limit: int, unreadable: list[UnreadableRowError]) -> AsyncIterator[list[Product]]:
-        unreadable += [UnreadableRowError(key, "price is NaN") for key in self.unreadable]
-        if self.rows:
-            yield list(self.rows.values())
-
-    async def fetch_rows(self, keys: Sequence[str], unreadable: list[UnreadableRowError]) -> dict[str, Product]:
-        return {key: self.rows[key] for key in keys if key in self.rows}
-
-    async def existing_keys(self, keys: Sequence[str]) -> set[str]:
-        return {*self.rows, *self.unreadable} & set(keys)
-
-    async def live_collection(self) -> LiveCollection:
-        return LiveCollection(name="products-1", recipe=RECIPE)
-
-    async def payloads(self, collection: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        return {key: self.points[key] for key in keys if key in self.points}
-
-    async def stored_points(self, collection: str, keys: Sequence[str]) -> dict[str, StoredPoint]:
-        nothing = StoredPoint(version=None, recipe=None, embedding_fingerprint=None, row_hash=None)
-        return {key: nothing for key in keys if key in self.points}
-
-    async def scroll_keys(self, collection: str, page: int) -> AsyncIterator[list[str]]:
-        yield list(self.points)
+async def filled(w: World, *keys: str) -> None:
+    for key in keys:
+        w.insert(key)
+    await w.settle()
+    w.settled = 0
 
 
-async def test_equal_stores_agree_without_a_second_look() -> None:
-    both = Both(rows={"A": row("A")}, points={"A": payload(row("A"))})
-    report = await both.compare()
-    assert report.in_sync
-    assert both.settled == 0
+def meanwhile(w: World, change: Callable[[], None]) -> None:
+    """Do it once, as the comparison begins to wait."""
+    settle = w.settle
+
+    async def changing() -> None:
+        nonlocal change
+        change()
+        change = lambda: None  # noqa: E731  # once
+        await settle()
+
+    w.settle = changing  # type: ignore[method-assign]
 
 
-async def test_a_change_on_its_way_is_not_drift() -> None:
-    class Late(Both):
-        async def settle(self) -> None:
-            self.points = {"A": payload(row("A", 2))}
-
-    assert (
-        await Late(rows={"A": row("A", 2)}, points={"A": payload(row("A", 1)), "B": payload(row("B"))}).compare()
-    ).in_sync
+async def test_equal_stores_agree_without_a_second_look(w: World) -> None:
+    await filled(w, "A", "B")
+    report = await compare(w)
+    assert (report.in_sync, report.rows, report.points, w.settled) == (True, 2, 2, 0)
 
 
-async def test_a_row_that_goes_on_changing_is_not_drift() -> None:
-    class Hot(Both):
-        async def fetch_rows(self, keys: Sequence[str], unreadable: list[UnreadableRowError]) -> dict[str, Product]:
-            before = self.rows["A"]
-            self.points = {"A": payload(before)}
-            self.rows = {"A": row("A", int(before.price or 0) + 1)}
-            return dict(self.rows)
+async def test_changes_on_their_way_are_not_drift_and_cost_one_wait(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PAGE", 2)
+    await filled(w, "A", "B", "C", "D", "E")
+    w.insert("F")
+    for key in ("A", "C", "E"):
+        w.update(key, price="1.00")
+    w.delete("D")
+    report = await compare(w)
+    assert (report.in_sync, report.second_looks, w.settled) == (True, 1, 1)
 
-    assert (await Hot(rows={"A": row("A", 2)}, points={"A": payload(row("A", 1))}).compare()).in_sync
+
+async def test_a_row_that_goes_on_changing_is_not_drift(w: World) -> None:
+    await filled(w, "A")
+    settle = w.settle
+
+    async def changing() -> None:
+        await settle()
+        w.update("A", price=f"{w.settled}.00")
+
+    w.settle = changing  # type: ignore[method-assign]
+    w.update("A", price="9.00")
+    report = await compare(w)
+    assert (report.in_sync, report.second_looks) == (True, comparison.LOOKS)
 
 
-async def test_rows_that_cannot_be_read_are_counted_and_are_no_difference() -> None:
-    report = await Both(unreadable=["Z"], points={"Z": payload(row("Z"))}).compare()
+async def test_many_suspects_are_looked_at_before_the_end(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PAGE", 2)
+    monkeypatch.setattr(comparison, "MOST_SUSPECTS", 3)
+    await filled(w, *"ABCDEF")
+    await w.remove(*"ABCDEF")
+    report = await compare(w)
+    assert (report.missing.count, report.second_looks) == (6, 2)
+
+
+async def test_a_point_that_is_written_again_between_two_looks_is_no_orphan(w: World) -> None:
+    await filled(w, "A")
+    w.lose_delete("A")
+
+    def come_and_go() -> None:
+        w.insert("A")
+        w.catalogue.rows.clear()
+
+    meanwhile(w, come_and_go)
+    assert (await compare(w)).in_sync
+
+
+async def test_rows_that_cannot_be_read_are_counted_and_are_no_difference(w: World) -> None:
+    await filled(w, "Z")
+    w.catalogue.rows.clear()
+    w.catalogue.unreadable.add("Z")
+    report = await compare(w)
     assert (report.rows, report.unreadable.examples, report.in_sync) == (1, ["Z"], True)
 
 
-async def test_a_price_one_unit_in_the_last_place_off_is_no_difference() -> None:
-    point = payload(row("A")) | {"price": 1.0000000000000002}
-    assert (await Both(rows={"A": row("A")}, points={"A": point}).compare()).in_sync
+async def test_a_price_one_unit_in_the_last_place_off_is_no_difference(w: World) -> None:
+    await filled(w, "A")
+    await w.tamper("A", {"price": 19.990000000000002})
+    assert (await compare(w)).in_sync
 
 
-async def test_each_difference_is_named() -> None:
-    both = Both(
-        rows={key: row(key) for key in ("missing", "stale", "fine")},
-        points={
-            "stale": payload(row("stale")) | {"color": "Red"},
-            "fine": payload(row("fine")),
-            "orphaned": payload(row("orphaned")),
-        },
-    )
-    report = await both.compare()
-    assert (report.missing.examples, report.stale.examples, report.orphaned.examples) == (
-        ["missing"],
-        ["stale"],
-        ["orphaned"],
-    )
+@pytest.mark.parametrize(
+    ("payload", "inside"),
+    [
+        ({"color": "Red"}, None),
+        ({"price": 1.0}, None),
+        ({"price_text": "19.990"}, None),
+        ({"unknown": 1}, None),
+        ({PROVENANCE: "mine"}, None),
+        ({"row_hash": "0"}, PROVENANCE),
+        ({"embedding_fingerprint": "0"}, PROVENANCE),
+    ],
+    ids=["column", "price", "exact price", "another column", "no provenance", "row hash", "fingerprint"],
+)
+async def test_a_payload_that_is_not_the_rows_is_stale(
+    w: World, payload: dict[str, object], inside: str | None
+) -> None:
+    await filled(w, "A")
+    await w.tamper("A", payload, inside)
+    assert (await compare(w)).stale.examples == ["A"]
+
+
+async def test_each_difference_is_named(w: World) -> None:
+    await filled(w, "missing", "orphaned", "fine")
+    payload = await w.payload("fine") or {}
+    await w.remove("missing")
+    w.lose_delete("orphaned")
+    await w.put(7, {})
+    stray = "5d0c6f0a-2f0e-5c5b-9d53-0b8c1f3c9a41"
+    await w.put(stray, payload)
+    report = await compare(w)
+    assert report.missing.examples == ["missing"]
+    assert sorted(report.orphaned.examples) == ["orphaned", f"point {stray}", "point 7"]
     assert not report.in_sync
+
+
+async def test_a_probe_that_comes_and_goes_is_no_orphan(w: World) -> None:
+    await filled(w, "A")
+    await w.put(point_id("\0probe"), {})
+    settle = w.settle
+
+    async def removing() -> None:
+        await w.remove("\0probe")
+        await settle()
+
+    w.settle = removing  # type: ignore[method-assign]
+    assert (await compare(w)).in_sync
+
+
+async def test_a_sample_looks_at_about_its_share_and_says_so(w: World) -> None:
+    keys = [f"k{number}" for number in range(400)]
+    await filled(w, *keys)
+    report = await compare(w, share=0.25)
+    assert (report.sample, report.rows, report.in_sync) == (0.25, 100, True)
+    assert 60 <= report.points <= 140
+
+
+@pytest.mark.parametrize("dense", [(0.0, 1.0), (-1.0, -0.01)], ids=["another", "opposite"])
+async def test_a_vector_that_is_not_its_texts_has_drifted(w: World, dense: tuple[float, float]) -> None:
+    await filled(w, "A", "B")
+    await w.put(point_id("A"), await w.payload("A") or {}, dense)
+    found = await Comparison.of(w.rows, w.store, settle=w.settle, sample_size=5)
+    await found.run()
+    assert (found.report.in_sync, sorted(found.sampled)) == (True, ["A", "B"])
+    await compare_vectors(found, await w.check())
+    assert (found.report.drifted.examples, found.report.vectors, found.report.in_sync) == (["A"], 2, False)
+
+
+async def test_a_text_on_its_way_is_no_drift_of_its_vector(w: World) -> None:
+    await filled(w, "A")
+    w.update("A", name="Another name for it")
+    found = await Comparison.of(w.rows, w.store, settle=w.settle)
+    found.sampled = ["A"]
+    await compare_vectors(found, await w.check())
+    assert found.report.in_sync
+
+
+async def test_the_vectors_to_compare_are_drawn_from_all_points(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PAGE", 10)
+    await filled(w, *(f"k{number}" for number in range(60)))
+    drawn: set[str] = set()
+    for seed in range(20):
+        found = await Comparison.of(w.rows, w.store, settle=w.settle, sample_size=5)
+        found.chance = random.Random(seed)
+        await found.run()
+        assert len(set(found.sampled)) == 5
+        drawn |= set(found.sampled)
+    assert len(drawn) > 30
