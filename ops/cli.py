@@ -15,8 +15,10 @@ from ops.commands import (
     reconcile,
     replay,
     search,
+    serve,
     stack,
     table,
+    tokens,
     topics,
     worker,
 )
@@ -43,6 +45,8 @@ app = typer.Typer(
 for group in (
     stack,
     worker,
+    serve,
+    tokens,
     search,
     reconcile,
     replay,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import SettingsError
@@ -24,6 +24,7 @@ DEFAULT_HOME = Path(".lockstep")
 
 HttpAddress = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+_ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 
 
 class _Group(BaseModel):
@@ -115,6 +116,39 @@ class WorkerSettings(_Group):
     trail: Path | None = None
 
 
+class ApiSettings(_Group):
+    """`lockstep serve`: where it listens, who may call it, and what bounds a request.
+
+    `host` must be a loopback address while `tokens_file` (None: `<home>/tokens.json`) holds no token. `cors_origins` is
+    a comma-separated list of `https://host[:port]`. `request_seconds` bounds the arrival of a body, and then the
+    answer; `rate_per_second` is for each token; `shutdown_seconds` is what requests in flight have at the end.
+    """
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 8080
+    tokens_file: Path | None = None
+    cors_origins: str | None = Field(default=None, pattern=rf"^{_ORIGIN}(,\s*{_ORIGIN})*$")
+    tls_certificate: Path | None = None
+    tls_key: Path | None = Field(default=None, validate_default=True)
+    request_bytes: int = Field(default=1024 * 1024, ge=1024)
+    request_seconds: float = Field(default=15.0, gt=0, le=600)
+    concurrency: int = Field(default=64, ge=1)
+    rate_per_second: float = Field(default=100.0, gt=0)
+    shutdown_seconds: float = Field(default=10.0, ge=0)
+
+    @field_validator("tls_key")
+    @classmethod
+    def _together(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_certificate") is None):
+            raise ValueError("a certificate and its key are set together")
+        return key
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """`cors_origins`, parsed."""
+        return frozenset(origin.strip() for origin in (self.cors_origins or "").split(",") if origin.strip())
+
+
 class LogSettings(_Group):
     """`format` is `text` for people or `json` for machines."""
 
@@ -146,12 +180,18 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     set_aside: str | None = Field(default=None, pattern=r"^[^\[\]@,]+\[\d+\]@\d+(,[^\[\]@,]+\[\d+\]@\d+)*$")
     """Places, as `topic[partition]@offset`, that the worker makes dead letters unread: the way out of an unknown error
     that one record brings about each time."""
     home: Path = DEFAULT_HOME
     """Where the stack without Docker and the demo keep their data, logs and reports."""
+
+    @property
+    def tokens_file(self) -> Path:
+        """Where the tokens of the API are kept."""
+        return self.api.tokens_file or self.home / "tokens.json"
 
     @property
     def set_aside_places(self) -> frozenset[Place]:

@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any
 
 from connectors.postgres import DRAFT_COLUMNS, ProductDraft
+from schemas.product_body import MAX_PRICE
 
 KNOWN_FIELDS: Mapping[str, tuple[str, ...]] = {
     "article_id": ("article_id",),
@@ -26,7 +27,6 @@ KNOWN_FIELDS: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("article_id", "name")
 PROSE = ("name", "description", "product_type", "product_group", "color", "department", "index_name")
 CENT = Decimal("0.01")
-MAX_PRICE = Decimal("99999999.99")
 """What numeric(10,2) holds."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
