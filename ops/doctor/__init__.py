@@ -1,0 +1,1 @@
+"""What silently breaks such a pipeline: checks are pure, and judge what was read before."""
