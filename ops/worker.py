@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 import faust
@@ -30,13 +31,15 @@ from streams.counters import Counters
 from streams.dead_letters import FaustDeadLetters
 from streams.health import Health
 from streams.indexer import Indexer
+from streams.lag import LagWatch
 from streams.late_deletes import LateDeletes
 from streams.lease import Pulse
-from streams.ports import Embedders, VectorStore
+from streams.recent import Recent
 from streams.source_identity import SourceGuard
 from streams.source_marks import FaustMarks, verify_source_at_recovery
 from streams.tables import FaustIndexedRows, declare_table
 from streams.web import register_pages
+from streams.worker_state import WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -120,26 +123,32 @@ async def run_worker(settings: Settings) -> None:
                 return "recovering the table"
             return health.trouble() or (None if has_broker(app) else "the broker does not answer")
 
-        def stats() -> dict[str, Any]:
-            return {
-                "worker": settings.worker.name,
-                "pid": os.getpid(),
-                "partitions": sorted(partitions() or ()),
-                "unready_because": unready_because(),
-                "hint": health.held_hint,
-                "table_entries": len(table),
-                **counters.as_dict(),
-            }
+        lag = LagWatch(broker=admin, in_progress=lambda: indexer.in_progress)
+        recent = Recent(counters=counters)
+        started = time.monotonic()
 
-        register_pages(
-            app,
-            stats=stats,
-            unready_because=unready_because,
-            hint=lambda: health.held_hint,
-            silence_seconds=pulse.silence_seconds,
-        )
+        def state() -> WorkerState:
+            live = indexer.live
+            return WorkerState(
+                worker=settings.worker.name,
+                version=version("lockstep"),
+                pid=os.getpid(),
+                uptime_seconds=time.monotonic() - started,
+                unready_because=unready_because(),
+                collection=live.name if live else None,
+                recipe=live.recipe.recipe_id if live else None,
+                partitions=lag.of(partitions() or frozenset()),
+                table_entries=len(table),
+                table_recoveries=table.recoveries,
+                late_deletes_waiting=late_deletes.waiting,
+                health=health,
+                counters=counters,
+                activity=recent.activity(),
+            )
+
+        register_pages(app, state=state, silence_seconds=pulse.silence_seconds)
         watchdog = Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once)
-        background = [pulse.keep(), late_deletes.keep(), _warm_up(store, embedders)]
+        background = [pulse.keep(), late_deletes.keep(), lag.keep(), recent.keep(), _warm_up(indexer)]
         await _run(app, background, watchdog, turn, health)
 
 
@@ -201,11 +210,11 @@ def _crash_reason(app: faust.App) -> str:
     return f"faust crashed: {reason!r}"
 
 
-async def _warm_up(store: VectorStore, embedders: Embedders) -> None:
+async def _warm_up(indexer: Indexer) -> None:
     """Load the model while the group is joined; without Qdrant the first batch does it."""
     try:
-        live = await store.live_collection()
-        await embedders.for_recipe(live.recipe)
+        indexer.live = await indexer.store.live_collection()
+        await indexer.embedders.for_recipe(indexer.live.recipe)
     except LockstepError as error:
         logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})
 

@@ -13,6 +13,7 @@ from streams.indexer import Indexer
 from streams.lease import GenerationLease, Pulse
 from streams.ports import LeaseLostError
 from streams.source_marks import Verification
+from streams.stopwatch import Stage, Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ def register_indexer(
         except LeaseLostError as lost:
             logger.info("batch dropped", extra={"action": "batch_dropped", "reason": str(lost), "records": len(live)})
             return
-        with indexer.health.confirming():
+        stopwatch = Stopwatch()
+        with stopwatch.stage(Stage.COMMIT), indexer.health.confirming():
             await commit(app, {event.message.tp: event.message.offset + 1 for event in live})
+        indexer.counters.count_stages(stopwatch.seconds)
         for event in live:
             event.ack()
 

@@ -10,13 +10,15 @@ gives the same events under the same ids.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
 from schemas.action import DeletePoint
+from schemas.change import Operation
+from schemas.collection import LiveCollection
 from schemas.dead_letter import DeadLetter
 from schemas.document import Vectors
 from schemas.record import Place, Record
@@ -37,6 +39,7 @@ from streams.ports import (
     VectorStore,
 )
 from streams.retry_policy import hold_until_done
+from streams.stopwatch import Stage, Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class _Outcome:
     attempts: int
     refusals: list[Refusal]
     steps: list[Step] = field(default_factory=list)
+    skipped: dict[Place, Operation] = field(default_factory=dict)
+    """The changes that came too late."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +81,10 @@ class Indexer:
     events: EventTopics | None = None
     """None publishes nothing."""
     clock: Callable[[], datetime] = utc_now
+    live: LiveCollection | None = field(init=False, default=None)
+    """Where batches go, as far as it was last looked up."""
+    in_progress: Mapping[int, int] = field(init=False, default_factory=dict)
+    """When the first record of the batch in hand was written, in ms since the epoch, by partition."""
 
     async def apply(self, records: Sequence[Record], lease: Lease) -> None:
         """Bring the index up to date with the records; when it returns they may be acknowledged.
@@ -85,18 +94,30 @@ class Indexer:
         Raises:
             LeaseLostError: The batch belongs to another worker now: drop it.
         """
+        # In reverse, so that the first record of each partition stays.
+        self.in_progress = {record.place.partition: record.timestamp_ms for record in reversed(records)}
+        try:
+            await self._apply(records, lease, Stopwatch())
+        finally:
+            self.in_progress = {}
+
+    async def _apply(self, records: Sequence[Record], lease: Lease, stopwatch: Stopwatch) -> None:
         vectors: dict[str, Vectors] = {}  # what the model made for this batch, by fingerprint
-        outcome = await hold_until_done(lambda number: self._attempt(records, lease, vectors, number), self.health)
+        outcome = await hold_until_done(
+            lambda number: self._attempt(records, lease, vectors, stopwatch, number), self.health
+        )
         lease.check()
         written_at = self.clock()
+        self.counters.count_searchable(outcome.steps, written_at)
         if outcome.refusals:
-            with self.health.confirming():
+            with stopwatch.stage(Stage.DEAD_LETTERS), self.health.confirming():
                 await self.dead_letters.publish(
                     [_dead_letter(r, outcome.attempts, written_at) for r in outcome.refusals]
                 )
             lease.check()
-        await self._publish(outcome.steps, written_at, lease)
-        with self.health.confirming():
+        with stopwatch.stage(Stage.FAN_OUT):
+            await self._publish(outcome.steps, written_at, lease)
+        with stopwatch.stage(Stage.TABLE), self.health.confirming():
             await self.table.put(
                 [
                     TableEntry(partition=step.partition, key=step.key, row=step.after)
@@ -107,41 +128,54 @@ class Indexer:
         self.note_deletes([step.key for step in outcome.steps if isinstance(step.action, DeletePoint)])
         if self.trail:
             self.trail.note([*chain.from_iterable(step.outcomes for step in outcome.steps), *_set_aside(outcome)])
-        self._count(records, outcome, vectors)
+        self._count(outcome, vectors)
+        self.counters.count_batch(len(records), stopwatch.seconds)
 
     async def _attempt(
-        self, records: Sequence[Record], lease: Lease, vectors: dict[str, Vectors], number: int
+        self,
+        records: Sequence[Record],
+        lease: Lease,
+        vectors: dict[str, Vectors],
+        stopwatch: Stopwatch,
+        number: int,
     ) -> _Outcome:
         """Look the collection up, plan, embed and write: one unit, so that a retry sees an alias that moved."""
         lease.check()
-        received, refusals = decode_batch(records, epoch=self.epoch, set_aside=self.set_aside)
+        with stopwatch.stage(Stage.DECODE):
+            received, refusals = decode_batch(records, epoch=self.epoch, set_aside=self.set_aside)
         outcome = _Outcome(attempts=number, refusals=refusals)
         if not received:
             return outcome
-        live = await self.store.live_collection()
+        with stopwatch.stage(Stage.LOOK_UP):
+            live = self.live = await self.store.live_collection()
+        with stopwatch.stage(Stage.EMBED):  # at first the model is loaded
+            embedder = await self.embedders.for_recipe(live.recipe)
         now = self.clock()
         writer = PointWriter(
             store=self.store,
-            embedder=await self.embedders.for_recipe(live.recipe),
+            embedder=embedder,
             live=live,
             lease=lease,
             vectors=vectors,
+            stopwatch=stopwatch,
             now=now,
         )
         now_ms = int(now.timestamp() * 1000)
         while received:
-            steps = [
-                await fold(
-                    key, items, self.table.get(key, partition_of(items)), live.recipe, rows=self.rows, now_ms=now_ms
-                )
-                for key, items in received.items()
-            ]
+            with stopwatch.stage(Stage.PLAN):
+                steps = [
+                    await fold(
+                        key, items, self.table.get(key, partition_of(items)), live.recipe, rows=self.rows, now_ms=now_ms
+                    )
+                    for key, items in received.items()
+                ]
             refused = await writer.write(steps)
             # The record of a refused write is set aside, and its key planned again without it.
             retries: dict[str, list[Received]] = {}
             for step in steps:
                 if (error := refused.get(step.key)) is None:
                     outcome.steps.append(step)
+                    outcome.skipped |= _operations(step, received[step.key])
                     refusals += step.refused  # of the last plan only: planned again, a key refuses them again
                     continue
                 items = received[step.key]
@@ -171,19 +205,26 @@ class Indexer:
         lease.check()
         self.counters.events.update(event.topic for event in events)
 
-    def _count(self, records: Sequence[Record], outcome: _Outcome, vectors: Collection[str]) -> None:
+    def _count(self, outcome: _Outcome, vectors: Collection[str]) -> None:
         counters = self.counters
-        counters.records += len(records)
-        counters.batches += 1
         counters.embeddings_made += len(vectors)
         for step in outcome.steps:
-            counters.count_step(step, embedded=step.after is not None and step.after.embedding_fingerprint in vectors)
+            embedded = step.after is not None and step.after.embedding_fingerprint in vectors
+            counters.count_step(step, outcome.skipped, embedded=embedded)
         for refusal in outcome.refusals:
             counters.dead_letters[type(refusal.error).__name__] += 1
+            place = str(refusal.record.place)
+            self.health.errors.note(refusal.error, place=place)
             logger.warning(
-                "record set aside",
-                extra={"action": "set_aside", "place": str(refusal.record.place), "error": str(refusal.error)},
+                "record set aside", extra={"action": "set_aside", "place": place, "error": str(refusal.error)}
             )
+
+
+def _operations(step: Step, received: Sequence[Received]) -> dict[Place, Operation]:
+    """What happened to the row in each change of a step, by its place; nothing for a step that skipped none."""
+    if not step.skipped:
+        return {}
+    return {item.change.place: item.change.operation for item in received if item.change}
 
 
 async def _while_ours(publishing: Coroutine[Any, Any, None], lease: Lease) -> None:

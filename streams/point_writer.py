@@ -12,6 +12,7 @@ from schemas.product import row_hash, time_text, time_text_of_ms
 from streams.batch import Step
 from streams.bisect import bisect
 from streams.ports import Embedder, Lease, VectorStore
+from streams.stopwatch import Stage, Stopwatch
 
 Refused = dict[str, LockstepError]
 """Keys whose point the store or the model will never accept."""
@@ -30,6 +31,7 @@ class PointWriter:
     live: LiveCollection
     lease: Lease
     vectors: dict[str, Vectors]
+    stopwatch: Stopwatch
     now: datetime
 
     async def write(self, steps: Sequence[Step]) -> Refused:
@@ -39,6 +41,10 @@ class PointWriter:
             VectorStoreError: To be held: nothing can be written now. What was written may be written again.
             LeaseLostError: The batch belongs to another worker.
         """
+        with self.stopwatch.stage(Stage.WRITE):
+            return await self._write(steps)
+
+    async def _write(self, steps: Sequence[Step]) -> Refused:
         known = [step for step in steps if isinstance(step.action, OverwritePayload)]
         unsure = [step for step in steps if isinstance(step.action, UpsertPoint | VerifyPoint)]
         refused = await self._try_each([s for s in steps if isinstance(s.action, DeletePoint)], self._delete)
@@ -99,7 +105,8 @@ class PointWriter:
             if s.after and s.change and s.change.row and s.after.embedding_fingerprint not in self.vectors
         }
         if texts:
-            self.vectors |= zip(texts, await self.embedder.embed(list(texts.values())), strict=True)
+            with self.stopwatch.stage(Stage.EMBED):
+                self.vectors |= zip(texts, await self.embedder.embed(list(texts.values())), strict=True)
         self.lease.check()
         documents = [
             self._document(s, self.vectors[s.after.embedding_fingerprint]) for s in steps if s.after is not None

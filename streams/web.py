@@ -1,11 +1,15 @@
-"""The pages of a worker's own web: its state as JSON, and the two health checks."""
+"""The pages of a worker's own web: its state as JSON, as metrics and for people, and the two health checks."""
 
-import time
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
 
 import faust
 from faust import web
+from prometheus_client.exposition import choose_encoder
+
+from streams import pipeline_page
+from streams.worker_metrics import worker_registry
+from streams.worker_state import WorkerState
 
 STALLED_AFTER_SECONDS = 60.0
 
@@ -13,21 +17,31 @@ STALLED_AFTER_SECONDS = 60.0
 def register_pages(
     app: faust.App,
     *,
-    stats: Callable[[], dict[str, Any]],
-    unready_because: Callable[[], str | None],
-    hint: Callable[[], str | None],
+    state: Callable[[], WorkerState],
     silence_seconds: Callable[[], float],
 ) -> None:
-    """Add `/`, `/health/live` and `/health/ready`; they answer from the start on, before any assignment.
+    """Add `/`, `/metrics`, `/pipeline/`, `/health/live` and `/health/ready`; none of them waits for anything.
 
-    Ready means that the worker has its partitions and its table and holds nothing. An idle worker asks nobody, so it
-    stays ready while Qdrant is down: the next change tells.
+    They answer from the start on, before any assignment. Ready means that the worker has its partitions and its table
+    and holds nothing. An idle worker asks nobody, so it stays ready while Qdrant is down: the next change tells.
     """
-    started = time.monotonic()
+    registry = worker_registry(state)
 
     @app.page("/", name="stats")
     async def index(view: web.View, request: web.Request) -> web.Response:
-        return view.json({"uptime_seconds": round(time.monotonic() - started, 1), **stats()})
+        return view.json(state().as_dict())
+
+    @app.page("/metrics", name="metrics")
+    async def metrics(view: web.View, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return view.bytes(encode(registry), headers={"Content-Type": content_type})
+
+    @app.page("/pipeline/", name="pipeline")
+    async def pipeline(view: web.View, request: web.Request) -> web.Response:
+        return view.html(pipeline_page.render(state(), datetime.now(UTC)), headers=dict(pipeline_page.HEADERS))
+
+    for name, content_type in pipeline_page.ASSETS.items():
+        _register_asset(app, name, content_type)
 
     @app.page("/health/live", name="live")
     async def live(view: web.View, request: web.Request) -> web.Response:
@@ -37,5 +51,15 @@ def register_pages(
 
     @app.page("/health/ready", name="ready")
     async def ready(view: web.View, request: web.Request) -> web.Response:
-        reason = unready_because()
-        return view.json({"ready": reason is None, "reason": reason, "hint": hint()}, status=503 if reason else 200)
+        now = state()
+        reason = now.unready_because
+        answer = {"ready": reason is None, "reason": reason, "hint": now.health.held_hint}
+        return view.json(answer, status=503 if reason else 200)
+
+
+def _register_asset(app: faust.App, name: str, content_type: str) -> None:
+    text = pipeline_page.asset(name)
+
+    @app.page(f"/pipeline/{name}", name=f"pipeline_{name}")
+    async def serve(view: web.View, request: web.Request) -> web.Response:
+        return view.text(text, content_type=content_type, headers=dict(pipeline_page.HEADERS))
