@@ -37,6 +37,7 @@ from tenacity import (
 )
 
 from connectors.kafka_errors import broker_error, quiet
+from connectors.kafka_futures import outcome
 from connectors.topic_plan import CreateTopic, Declaration, SetTopicConfig, TopicChange, TopicState, plan_topics
 from schemas.errors import BrokerError
 
@@ -55,6 +56,14 @@ class Watermarks:
 
     low: int
     high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A consumer group now: its state in the broker's word, and the partitions of a topic by member."""
+
+    state: str
+    partitions: Mapping[str, Sequence[int]]
 
 
 class KafkaAdmin:
@@ -150,24 +159,40 @@ class KafkaAdmin:
 
     async def members(self, group: str) -> tuple[str, ...]:
         """The clients that are in the group now; one that was killed stays until its session ends."""
-        with self._errors(f"describe group {group}"):
-            answers = await _results(
-                self._client.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_SECONDS)
-            )
-        return tuple(member.group_instance_id or member.client_id for member in answers[group].members)
+        return tuple(_member_name(member) for member in (await self._describe_group(group)).members)
+
+    async def group(self, group: str, topic: str) -> Group:
+        """The group's state, and who reads which partitions of the topic; no member where there is no group."""
+        description = await self._describe_group(group)
+        return Group(
+            state=description.state.name,
+            partitions={
+                _member_name(member): sorted(
+                    place.partition for place in member.assignment.topic_partitions if place.topic == topic
+                )
+                for member in description.members
+            },
+        )
 
     async def delete(self, name: str) -> None:
         """Remove a topic with all its records; a missing one is no error. Returns once the broker knows it no more."""
         with self._errors(f"delete topic {name}"):
             [future] = self._client.delete_topics([name], request_timeout=REQUEST_TIMEOUT_SECONDS).values()
             try:
-                await asyncio.wrap_future(future)
+                await outcome(future)
             except KafkaException as error:
                 if _code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
             else:
                 logger.info("topic deleted", extra={"action": "topic_deleted", "topic": name})
         await self._wait_until(lambda known: name not in known, {name}, f"{name} is not deleted yet")
+
+    async def _describe_group(self, group: str) -> Any:
+        with self._errors(f"describe group {group}"):
+            answers = await _results(
+                self._client.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_SECONDS)
+            )
+        return answers[group]
 
     def _member_of(self, group: str) -> Consumer:
         """A consumer that never subscribes, and so never joins: it only asks the group's coordinator.
@@ -201,7 +226,7 @@ class KafkaAdmin:
 
     async def _topics(self, names: list[str]) -> dict[str, Any]:
         futures = self._client.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_SECONDS)
-        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()), return_exceptions=True)
+        answers = await asyncio.gather(*map(outcome, futures.values()), return_exceptions=True)
         found = {}
         for name, answer in zip(futures, answers, strict=True):
             if isinstance(answer, BaseException):
@@ -237,7 +262,7 @@ class KafkaAdmin:
             futures = self._client.create_topics(topics, request_timeout=REQUEST_TIMEOUT_SECONDS)
             for name, future in futures.items():
                 try:
-                    await asyncio.wrap_future(future)
+                    await outcome(future)
                 except KafkaException as error:
                     # Someone else created it in the meantime; the next `apply` sees what of it differs.
                     if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -285,8 +310,12 @@ class KafkaAdmin:
 
 async def _results(futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
     """Every result, or the first error."""
-    answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
+    answers = await asyncio.gather(*map(outcome, futures.values()))
     return dict(zip(futures, answers, strict=True))
+
+
+def _member_name(member: Any) -> str:
+    return str(member.group_instance_id or member.client_id)
 
 
 def _code(error: BaseException) -> int | None:

@@ -69,6 +69,10 @@ class SlotState:
     active: bool
     wal_status: str | None
     """Postgres's word: `lost` means that WAL it needs is gone."""
+    held_back_bytes: int | None = None
+    """The WAL that Postgres keeps on its disk for it: from the oldest transaction on that may have to be read again."""
+    safe_wal_bytes: int | None = None
+    """WAL that may be written until the slot is lost; None where max_slot_wal_keep_size does not bound it."""
 
 
 class UnreadableRowError(SourceError):
@@ -190,6 +194,13 @@ class Postgres:
         with source_errors("count rows"):
             return int(await self._pool.fetchval("SELECT count(*) FROM public.products"))
 
+    async def estimated_count(self) -> int | None:
+        """How many rows there were when Postgres last looked, at no cost; None before it has looked."""
+        query = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'public.products'::regclass"
+        with source_errors("estimate rows"):
+            found = int(await self._pool.fetchval(query))
+        return None if found < 0 else found
+
     async def existing_keys(self, article_ids: Sequence[str]) -> set[str]:
         """Those of the keys that have a row, readable or not."""
         query = "SELECT article_id FROM public.products WHERE article_id = ANY($1::text[])"
@@ -212,15 +223,22 @@ class Postgres:
         """How a replication slot stands; None when there is none."""
         query = """
             SELECT confirmed_flush_lsn::text, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
-                   active, wal_status
+                   active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint, safe_wal_size
             FROM pg_replication_slots WHERE slot_name = $1
         """
         with source_errors(f"read replication slot {slot}"):
             row = await self._pool.fetchrow(query, slot)
         if row is None:
             return None
-        confirmed, lag_bytes, active, wal_status = row
-        return SlotState(confirmed=confirmed, lag_bytes=lag_bytes, active=active, wal_status=wal_status)
+        confirmed, lag_bytes, active, wal_status, held_back_bytes, safe_wal_bytes = row
+        return SlotState(
+            confirmed=confirmed,
+            lag_bytes=lag_bytes,
+            active=active,
+            wal_status=wal_status,
+            held_back_bytes=held_back_bytes,
+            safe_wal_bytes=safe_wal_bytes,
+        )
 
     async def signal_snapshot(self, article_ids: Sequence[str]) -> None:
         """Ask Debezium to read these rows again; it does so once it meets the signals in the WAL.

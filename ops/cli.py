@@ -18,6 +18,7 @@ from ops.commands import (
     search,
     serve,
     stack,
+    status,
     table,
     tokens,
     topics,
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 for group in (
     stack,
+    status,
     worker,
     serve,
     tokens,

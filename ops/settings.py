@@ -12,9 +12,19 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ops.status.limits import Limits
 from schemas.errors import SettingsError
 from schemas.recipe import Recipe
 from schemas.record import MAX_EPOCH, Place
@@ -24,6 +34,7 @@ DEFAULT_HOME = Path(".lockstep")
 
 HttpAddress = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+LimitsText = Annotated[str, AfterValidator(lambda text: Limits.parse(text) and text)]
 _ORIGIN = r"https?://[A-Za-z0-9.\[\]:-]+"
 
 
@@ -149,6 +160,32 @@ class ApiSettings(_Group):
         return frozenset(origin.strip() for origin in (self.cors_origins or "").split(",") if origin.strip())
 
 
+class StatusSettings(_Group):
+    """`lockstep status` and `GET /sync/status`: from which value on a number is `amber,red`; one number is amber alone.
+
+    `workers` is a comma-separated list of the workers' pages, `http://host:port`. `lag_records` and `age_seconds` are
+    for changes that wait, `held_seconds` for partitions that are held, `wal_bytes` for WAL that the slot holds back,
+    `difference_rows` for rows in Postgres against points, `reconcile_hours` for the time since the last one. Each part
+    has `timeout_seconds` to answer. A table above `exact_rows` is not counted, but estimated by Postgres's statistics.
+    """
+
+    workers: str | None = Field(default=None, pattern=r"^https?://[^/\s,]+/?(,\s*https?://[^/\s,]+/?)*$")
+    timeout_seconds: float = Field(default=5.0, gt=0, le=60)
+    lag_records: LimitsText = "1000,100000"
+    age_seconds: LimitsText = "30,300"
+    held_seconds: LimitsText = "0,10"
+    wal_bytes: LimitsText = "1000000000,5000000000"
+    dead_letters: LimitsText = "1,100"
+    difference_rows: LimitsText = "10"
+    reconcile_hours: LimitsText = "48"
+    exact_rows: int = Field(default=1_000_000, ge=0)
+
+    @property
+    def worker_urls(self) -> tuple[str, ...]:
+        """`workers`, parsed."""
+        return tuple(url.strip().rstrip("/") for url in (self.workers or "").split(",") if url.strip())
+
+
 class LogSettings(_Group):
     """`format` is `text` for people or `json` for machines."""
 
@@ -181,6 +218,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     api: ApiSettings = ApiSettings()
+    status: StatusSettings = StatusSettings()
     log: LogSettings = LogSettings()
     set_aside: str | None = Field(default=None, pattern=r"^[^\[\]@,]+\[\d+\]@\d+(,[^\[\]@,]+\[\d+\]@\d+)*$")
     """Places, as `topic[partition]@offset`, that the worker makes dead letters unread: the way out of an unknown error

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from ops.status.report import SyncStatus
-from ops.sync_status import WITHIN_SECONDS
 from schemas.collection import CollectionState, Phase
 from schemas.errors import LockstepError
 
 logger = logging.getLogger(__name__)
 
+WITHIN_SECONDS = 5.0
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 30.0
 REST = 20

@@ -9,7 +9,7 @@ from ops.api.operation import Call, Operation, Reply, Scope, Success
 from ops.api.problems import ProblemError, ProblemType
 from ops.reconcile.jobs import JobRunningError, ReconcileJob, ReconcileJobs
 from ops.reconcile.run import VECTORS, Asked
-from ops.sync_status import SyncStatus
+from ops.status.report import SyncStatus
 
 JOBS = "/sync/reconcile"
 
@@ -66,7 +66,10 @@ def operations(read_status: ReadStatus, jobs: ReconcileJobs) -> tuple[Operation,
             path="/sync/status",
             name="syncStatus",
             summary="See how the pipeline stands",
-            description="A part that cannot be asked is null, and has its reason in `unavailable`.",
+            description=(
+                "The same as `lockstep status --json`. `lines` has each part judged by the thresholds in the settings. "
+                "A part that cannot be asked is null, and has its reason in `unavailable`."
+            ),
             tag="sync",
             scope=Scope.OPERATE,
             handler=status,

@@ -35,6 +35,10 @@ class Ports:
                 f"no port of {name} is noted in {self._file}", hint="run `lockstep down`, then `lockstep up`"
             ) from error
 
+    def knows(self, name: str) -> bool:
+        """Whether a port was chosen."""
+        return name in self._load()
+
     def choose(self, name: str, usual: int | None = None) -> int:
         """A port for a service that does not run: the one it had, its usual one, or a free one."""
         known = self._load()

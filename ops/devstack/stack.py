@@ -66,7 +66,7 @@ class Stack:
         self._say = say or (lambda line: None)
         self._progress = progress
         self._fetched: Artifacts | None = None
-        ports = Ports(self.home.ports_file, usual=usual_ports)
+        self._ports = ports = Ports(self.home.ports_file, usual=usual_ports)
         self._kafka = Kafka(self.home, ports, self._artifacts)
         self._connect = Connect(
             self.home,
@@ -117,6 +117,7 @@ class Stack:
             ours["postgres"] = given.postgres.model_copy(update={"dsn": SecretStr(dsn)})
         if "qdrant" in self._services:
             ours["qdrant"] = given.qdrant.model_copy(update={"url": self._qdrant.address})
+        ours["status"] = given.status.model_copy(update={"workers": self._pages()})
         return given.model_copy(update=ours | {"home": self.home.path})
 
     @property
@@ -284,6 +285,13 @@ class Stack:
                 f"{PASSWORD_VARIABLE} is not set, and Postgres is one of your own",
                 hint=f"set {PASSWORD_VARIABLE} to the password of the role debezium",
             ) from error
+
+    def _pages(self) -> str | None:
+        """The webs of the workers that are asked for or run, as far as they have a port yet."""
+        workers = (
+            name for name in self._servers if name in self._workers or (name not in SERVICES and self.is_running(name))
+        )
+        return ",".join(self.address(name) for name in workers if self._ports.knows(name)) or None
 
     def _worker_numbers(self) -> Iterator[int]:
         for path in self.home.run.glob("worker-*.pid"):

@@ -17,6 +17,7 @@ VARIABLES = {
     "qdrant": "LOCKSTEP_QDRANT_URL",
 }
 """The setting that names each service's address; given by a person, it takes the place of the service."""
+WORKERS_VARIABLE = "LOCKSTEP_STATUS_WORKERS"
 
 
 def given_services() -> frozenset[str]:
@@ -33,11 +34,14 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def write_stack_env(settings: Settings, home: Path, services: Collection[str]) -> None:
-    """Write the addresses of the services that the stack runs. It has a password, so only its owner may read it."""
+    """Write the addresses of the services that the stack runs, and of its workers' pages.
+
+    It has a password, so only its owner may read it.
+    """
     variables = _variables(settings)
-    lines = [
-        f"{VARIABLES[service]}='{variables[VARIABLES[service]]}'\n" for service in VARIABLES if service in services
-    ]
+    names = [VARIABLES[service] for service in VARIABLES if service in services]
+    names += [WORKERS_VARIABLE] if settings.status.workers else []
+    lines = [f"{name}='{variables[name]}'\n" for name in names]
     write_private(stack_env_file(home), "".join(lines).encode())
 
 

@@ -71,6 +71,16 @@ def test_a_program_started_with_the_environment_reads_the_same_settings(
     assert load_settings() == settings
 
 
+def test_the_pages_of_the_stacks_workers_are_left_for_status(tmp_path: Path, settings: Settings) -> None:
+    stack = _stack(settings, tmp_path / ".lockstep", workers=2)
+    assert stack.settings.status.workers is None, "no worker has a port yet"
+    ports = '{"kafka": 1, "connect": 2, "postgres": 3, "qdrant": 4, "worker-1": 5, "worker-2": 6, "worker-3": 7}'
+    stack.home.ports_file.write_text(ports)
+    stack = Stack(settings, stack.home.path, workers=2)
+    write_stack_env(stack.settings, stack.home.path, SERVICES)
+    assert load_settings().status.worker_urls == ("http://127.0.0.1:5", "http://127.0.0.1:6")
+
+
 def test_only_the_owner_may_read_the_passwords(tmp_path: Path, settings: Settings) -> None:
     home = StackHome(tmp_path)
     assert home.passwords() == StackHome(tmp_path).passwords()
