@@ -130,10 +130,16 @@ def plan_rollback(states: Sequence[CollectionState], to: str | None) -> RebuildP
     """Choose the collection to go back to: the one named, else the one that was live last.
 
     Raises:
-        ReplayError: There is none, or the one named cannot be it.
+        ReplayError: There is none, or the one named cannot be it; or none is named, and a move was ended half-way.
     """
     live = live_of(states)
     if to is None:
+        following = [state.name for state in states if not state.live and state.phase is Phase.FOLLOWING]
+        if live and live.phase is Phase.KEPT and following:
+            raise ReplayError(
+                f"the move from {live.name} to {following[-1]} did not come to its end",
+                hint=f"lockstep rollback --to {following[-1]}, or lockstep rebuild",
+            )
         kept = [
             (state.coverage.at, state)
             for state in states
@@ -193,7 +199,7 @@ class Rebuild:
         await self.parts.history.complete(backfill, from_snapshot=from_snapshot)
         await backfill.fill(empty=plan.creates)
         if not plan.creates:
-            await backfill.remove_orphans()
+            await backfill.remove_orphans(self.parts.rows.existing_keys)
         await backfill.follow()
         verification = None
         if plan.moves:
@@ -222,10 +228,11 @@ class Rebuild:
         """Move the alias, close behind the tail: a search may miss what came in the last second."""
         store, target = self.parts.store, self.plan.target
         await backfill.follow()
-        # Before the move: whoever finds it live and following knows that its rebuild did not come to its end.
-        await store.collections.set_coverage(target.name, _coverage(Phase.FOLLOWING, backfill))
+        # First, so that a rollback that is ended here finds its collection kept still, or sees that a move was begun.
         if self.plan.replaces:
             await store.collections.set_coverage(self.plan.replaces, _coverage(Phase.KEPT))
+        # Before the move: whoever finds it live and following knows that its rebuild did not come to its end.
+        await store.collections.set_coverage(target.name, _coverage(Phase.FOLLOWING, backfill))
         await backfill.reach_now()
         await store.point_alias(target.name)
         self.say(f"{target.name} is live")

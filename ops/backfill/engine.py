@@ -24,7 +24,7 @@ from ops.backfill.latest import LatestRows
 from ops.backfill.progress import Progress
 from schemas.collection import LiveCollection
 from schemas.document import PROVENANCE, Deletion, Document, Vectors
-from schemas.errors import ErrorKind, LockstepError
+from schemas.errors import ErrorKind, LockstepError, ReplayError
 from schemas.record import Place
 from streams.bisect import bisect
 from streams.ports import Embedder
@@ -37,6 +37,9 @@ NEAR_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
 
 Item = TypeVar("Item")
+
+ExistingKeys = Callable[[Sequence[str]], Awaitable[set[str]]]
+"""Those of the keys that have a row in Postgres. Raises `SourceError`."""
 
 
 class BackfillStore(Protocol):
@@ -85,7 +88,8 @@ class Backfill:
     """One collection and the topic it is filled from.
 
     The vectors of the `donor` are taken over where the embedding fingerprint is equal. With `dry_run` everything is
-    read, compared and counted, and nothing is written or embedded.
+    read, compared and counted, and nothing is written or embedded. Reading on raises `ReplayError` where the topic is
+    no longer the one that was read.
     """
 
     log: ChangeLog
@@ -159,22 +163,25 @@ class Backfill:
         await self.read_further("settling")
         await self._delete(self.latest.take_changed().gone)
 
-    async def remove_orphans(self) -> None:
-        """Remove the points of rows that the topic does not have, though it was read further than their records.
+    async def remove_orphans(self, existing_keys: ExistingKeys) -> None:
+        """Remove the points of rows that neither topic nor Postgres has, though it was read further than their records.
 
         Compaction removes a deleted key with its tombstone, so that a collection left alone for long has points whose
-        delete nobody will ever read. Needs `read` from the low watermarks.
+        delete nobody will ever read. Needs `read` from the low watermarks. Postgres is asked because a topic that was
+        made anew, or has lost records, does not know every row.
         """
         async for page in self.store.scroll_keys(self.target.name):
             suspects = self.latest.unknown([key for key in page if key is not None])
             if suspects:
+                present = await existing_keys(suspects)
+                suspects = [key for key in suspects if key not in present]
                 found = await self.store.payloads(self.target.name, suspects)
                 orphans = [(key, payload[PROVENANCE]) for key, payload in found.items() if self._was_read(payload)]
                 for part in _parts([Deletion(key=key, version=p["version"]) for key, p in orphans], DELETES_A_REQUEST):
                     await self._send_deletes(part)
 
     def _was_read(self, payload: Mapping[str, Any]) -> bool:
-        """Whether the record that the point was made from lies below our position."""
+        """Whether the record that the point was made from comes before our position, or is of an earlier epoch."""
         provenance = payload.get(PROVENANCE)
         if not isinstance(provenance, dict) or not isinstance(provenance.get("version"), int):
             return False
@@ -182,7 +189,8 @@ class Backfill:
             place = Place.parse(provenance["source"])
         except (KeyError, TypeError, ValueError):
             return False
-        return place.topic == self.latest.topic and place.offset < self.position.get(place.partition, 0)
+        position = replace(place, offset=self.position.get(place.partition, 0))
+        return place.topic == self.latest.topic and provenance["version"] < position.version(self.latest.epoch)
 
     async def read_on(self, phase: str, ends: Mapping[int, int]) -> None:
         """Take the records from the position up to these offsets, and write nothing yet."""
@@ -200,7 +208,14 @@ class Backfill:
 
     async def _ends(self) -> dict[int, int]:
         marks = await self.log.high_watermarks()
-        return {number: max(position, marks[number]) for number, position in self.position.items()}
+        for number, position in self.position.items():
+            if marks[number] < position:
+                raise ReplayError(
+                    f"{self.latest.topic}[{number}] ends at {marks[number]}, and was read up to {position}: "
+                    "it was made anew, or has lost its tail",
+                    hint="docs/table.md, then run it again",
+                )
+        return {number: marks[number] for number in self.position}
 
     async def _write(self, phase: str, *, empty: bool = False) -> int:
         changed = self.latest.take_changed()

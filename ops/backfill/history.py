@@ -5,7 +5,7 @@ Compaction is no loss, since it keeps the last record of every key. Retention is
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
@@ -77,20 +77,23 @@ class History(Protocol):
 
 
 class TopicHistory:
-    """`History` by Postgres, where a low watermark is above 0: otherwise the topic has every row."""
+    """`History` by Postgres, where a low watermark is above 0 or a snapshot is wanted: else the topic has every row."""
 
     def __init__(self, rows: Postgres, source: SourceRange) -> None:
         self._rows = rows
         self._source = source
 
     async def complete(self, backfill: Backfill, *, from_snapshot: bool) -> None:
-        """Make sure that every row of Postgres was met on the topic; with `from_snapshot` have Debezium read them."""
-        if not self._source.lost or not await self._absent(backfill):
+        """Make sure that every row of Postgres was met on the topic; with `from_snapshot` have Debezium read them.
+
+        Rows that come meanwhile have records: what the first look misses is followed, and no other row.
+        """
+        if not (self._source.lost or from_snapshot) or not (absent := await self._absent(backfill)):
             return
         # A row that is new may not be captured yet.
         await until_captured(self._rows)
         await backfill.read_further("reading")
-        if not (absent := await self._absent(backfill)):
+        if not (absent := await self._still_absent(backfill, absent)):
             return
         if not from_snapshot:
             raise ReplayError(
@@ -102,7 +105,7 @@ class TopicHistory:
         while absent:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             await backfill.read_further("reading the snapshot")
-            before, absent = len(absent), await self._absent(backfill)
+            before, absent = len(absent), await self._still_absent(backfill, absent)
             if len(absent) < before:
                 progressed = time.monotonic()
             elif time.monotonic() - progressed > PATIENCE_SECONDS:
@@ -116,5 +119,14 @@ class TopicHistory:
         unreadable: list[UnreadableRowError] = []  # no record of theirs can ever be indexed
         absent: list[str] = []
         async for page in self._rows.pages(limit=PAGE, unreadable=unreadable):
-            absent += backfill.latest.unknown([row.article_id for row in page])
+            absent += backfill.latest.lost([row.article_id for row in page])
+        return absent
+
+    async def _still_absent(self, backfill: Backfill, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that are lost still, and that have a row still."""
+        absent: list[str] = []
+        for start in range(0, len(keys), PAGE):
+            lost = backfill.latest.lost(keys[start : start + PAGE])
+            present = await self._rows.existing_keys(lost)
+            absent += [key for key in lost if key in present]
         return absent

@@ -48,6 +48,8 @@ class LatestRows:
     records: int = 0
     undecodable: int = 0
     """Records that are passed over: the worker has set them aside as dead letters."""
+    passed_over: set[str] = field(default_factory=set)
+    """The keys of such records, where they can be told."""
 
     def __len__(self) -> int:
         return len(self.file)
@@ -75,6 +77,8 @@ class LatestRows:
             now_ms = items[-1].record.timestamp_ms
             step = await fold(key, items, before, self.recipe, rows=self.rows, now_ms=now_ms)
             self.undecodable += len(step.refused)
+            if step.refused or any(item.change is None for item in items):
+                self.passed_over.add(key)
             if step.after is not None and step.after is not before:
                 changed.append(_latest_of(step, step.after, known))
         self.file.put(changed)
@@ -87,6 +91,11 @@ class LatestRows:
         """Those of the keys that were never met."""
         known = self.file.get(keys)
         return [key for key in keys if key not in known]
+
+    def lost(self, keys: Collection[str]) -> list[str]:
+        """Those of the keys of rows that have none here, for all the records that were met."""
+        known = self.file.get(keys)
+        return [key for key in keys if key not in self.passed_over and not (key in known and known[key].alive)]
 
     def sample(self, size: int) -> list[str]:
         """Keys of rows, drawn at random."""

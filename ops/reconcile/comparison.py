@@ -22,6 +22,7 @@ from ops.reconcile.paging import ahead, pages_of
 from ops.reconcile.report import ReconcileReport
 from schemas.collection import LiveCollection
 from schemas.document import PROVENANCE
+from schemas.errors import ReplayError
 from schemas.product import Product, row_hash
 
 PAGE = 500
@@ -93,6 +94,7 @@ class Comparison:
         change on its way is not drift.
 
         Raises:
+            ReplayError: The collection is no longer the live one.
             SourceError: Postgres cannot be read.
             VectorStoreError: Qdrant cannot be read.
         """
@@ -166,13 +168,18 @@ class Comparison:
         if len(self._suspect_rows) + len(self._suspect_points) >= MOST_SUSPECTS:
             await self._look_again()
 
+    async def wait(self) -> None:
+        """Wait until a second look counts. Raises as `run` does."""
+        self.report.second_looks += 1
+        await self.settle()
+        await check_live(self.store, self.live)
+
     async def _look_again(self) -> None:
         """Count what still differs once the pipeline has caught up; a row that goes on changing is looked at again."""
         for _ in range(LOOKS):
             if not (self._suspect_rows or self._suspect_points):
                 return
-            self.report.second_looks += 1
-            await self.settle()
+            await self.wait()
             await self._look_at_points()
             await self._look_at_rows()
         self._suspect_rows.clear()
@@ -211,6 +218,18 @@ class Comparison:
     def _agrees(self, row: Product, payloads: dict[str, dict[str, Any]]) -> bool:
         payload = payloads.get(row.article_id)
         return payload is not None and agrees(row, payload, self.live)
+
+
+async def check_live(store: QdrantStore, compared: LiveCollection) -> None:
+    """Refuse to go on with a collection that workers write to no longer: it differs more and more.
+
+    Raises:
+        ReplayError: The alias was moved.
+        VectorStoreError: Qdrant cannot be asked.
+    """
+    live = await store.live_collection()
+    if live.name != compared.name:
+        raise ReplayError(f"{compared.name} was replaced by {live.name} meanwhile", hint="run it again")
 
 
 def agrees(row: Product, payload: dict[str, Any], live: LiveCollection) -> bool:

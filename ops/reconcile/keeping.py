@@ -52,7 +52,7 @@ class Keeping:
         except (OSError, ValidationError) as error:
             raise SettingsError(
                 f"cannot read {self._unfinished}, which names keys of a repair that was killed",
-                hint="remove it, and have Debezium read every row again: docs/reconcile.md",
+                hint="remove it; docs/reconcile.md says what may be lacking then",
             ) from error
 
     def end(self) -> None:

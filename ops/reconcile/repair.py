@@ -15,7 +15,7 @@ from connectors.partitioner import partition_of_key
 from connectors.postgres import Postgres, UnreadableRowError
 from connectors.qdrant import QdrantStore
 from connectors.qdrant_audit import QdrantAudit, SeenPoint
-from ops.reconcile.comparison import Comparison, Settle, agrees, name_of
+from ops.reconcile.comparison import Comparison, Settle, agrees, check_live, name_of
 from ops.reconcile.findings import Findings
 from ops.reconcile.paging import pages_of
 from ops.reconcile.report import RepairReport
@@ -103,6 +103,7 @@ class Repair:
             SourceError: Postgres cannot be reached, or nothing is captured.
             BrokerError: The worker makes no progress, or the broker cannot be reached.
             VectorStoreError: Qdrant cannot be reached.
+            ReplayError: The collection is no longer the live one.
         """
         started = time.monotonic()
         await self._end_what_was_killed()
@@ -158,7 +159,7 @@ class Repair:
         self.report.read_again += len(waiting)
         ends = time.monotonic() + self.patience_seconds
         while True:
-            await self.settle()
+            await self._wait()
             wrong = await self._wrong(waiting, drifted)
             if wrong:
                 set_aside = await dead_letters.places()
@@ -175,6 +176,11 @@ class Repair:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         for key in sorted(waiting):
             self._give_up(key, NOT_COME)
+
+    async def _wait(self) -> None:
+        """Wait until workers have applied what was asked for, and see to it that they write to our collection."""
+        await self.settle()
+        await check_live(self.store, self.live)
 
     async def _wrong(self, keys: Collection[str], drifted: Collection[str]) -> set[str]:
         """Those of the keys that have a row, and no point that is right."""
@@ -200,7 +206,7 @@ class Repair:
             self.note.begin(gone)
             await self.log.write(absent, seen)
             self.report.tombstones += len(absent)
-            await self.settle()
+            await self._wait()
             present |= await self._signal_those_that_came_back(gone)
             self.note.end()
         # A point whose version is above the log's is out of reach for a record, and so is one without a row's id.

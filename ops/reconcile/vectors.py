@@ -64,14 +64,13 @@ class VectorCheck:
 async def compare_vectors(comparison: Comparison, check: VectorCheck) -> None:
     """Look at the vectors of the comparison's sample; those that have drifted go into its report and its findings.
 
-    Raises as `VectorCheck.drifted` does, and as the comparison's `settle`.
+    Raises as `VectorCheck.drifted` does, and as the comparison's `wait`.
     """
     suspects = await check.drifted(comparison.sampled)
     comparison.report.vectors = len(comparison.sampled)
     if not suspects:
         return
-    comparison.report.second_looks += 1
-    await comparison.settle()
+    await comparison.wait()
     for key, version in (await check.drifted(list(suspects))).items():
         # One that was written again meanwhile was looked at in between its text and its vector.
         if suspects[key] == version:

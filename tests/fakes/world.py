@@ -133,6 +133,10 @@ class World:
     async def remove(self, *keys: str) -> None:
         await self.client.delete(COLLECTION, [point_id(key) for key in keys])
 
+    async def move_alias(self, collection: str) -> None:
+        """To a new collection."""
+        await _create(self.client, collection)
+
     async def ids(self) -> set[int | str]:
         points, _ = await self.client.scroll(COLLECTION, limit=10_000)
         return {point.id if isinstance(point.id, int) else str(point.id) for point in points}
@@ -172,18 +176,23 @@ class World:
 async def world() -> AsyncIterator[World]:
     """An empty one."""
     client = AsyncQdrantClient(":memory:")
-    await client.create_collection(
-        COLLECTION,
-        vectors_config={DENSE_VECTOR: models.VectorParams(size=2, distance=models.Distance.COSINE)},
-        sparse_vectors_config={SPARSE_VECTOR: models.SparseVectorParams()},
-        metadata=metadata_of(RECIPE, None),
-    )
-    alias = models.CreateAlias(collection_name=COLLECTION, alias_name="products")
-    await client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    await _create(client, COLLECTION)
     try:
         yield World(client)
     finally:
         await client.close()
+
+
+async def _create(client: AsyncQdrantClient, collection: str) -> None:
+    """A collection, and the alias moved to it."""
+    await client.create_collection(
+        collection,
+        vectors_config={DENSE_VECTOR: models.VectorParams(size=2, distance=models.Distance.COSINE)},
+        sparse_vectors_config={SPARSE_VECTOR: models.SparseVectorParams()},
+        metadata=metadata_of(RECIPE, None),
+    )
+    alias = models.CreateAlias(collection_name=collection, alias_name="products")
+    await client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
 
 
 def _columns(row: Product) -> dict[str, Any]:

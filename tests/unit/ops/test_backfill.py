@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -18,10 +18,10 @@ from ops.backfill.progress import Progress
 from ops.rebuild import Rebuild, RebuildPlan, live_of, plan_rebuild
 from schemas.collection import LiveCollection, Phase
 from schemas.document import PROVENANCE, Document
-from schemas.errors import ErrorKind, VectorStoreError
+from schemas.errors import ErrorKind, ReplayError, VectorStoreError
 from schemas.product import Product
 from schemas.recipe import Recipe
-from schemas.record import Record
+from schemas.record import Place, Record
 from streams.counters import Counters
 from streams.health import Health
 from streams.indexer import Indexer
@@ -52,6 +52,9 @@ class World:
     store: Collections
     worker: Indexer
     embedder: FakeEmbedder
+    epoch: int = 0
+    lost_by_the_topic: set[str] = field(default_factory=set)
+    """Rows in Postgres whose records are gone."""
 
     @classmethod
     def of(cls, topic: Topic, *, visible: int | None = None, seed: int = 0) -> "World":
@@ -72,7 +75,7 @@ class World:
         return cls(topic, log, store, worker, embedder)
 
     def backfill(self, target: LiveCollection = OLD, **options: Any) -> Backfill:
-        latest = LatestRows(topic=TOPIC, recipe=target.recipe, rows=RowsInMemory(), epoch=0)
+        latest = LatestRows(topic=TOPIC, recipe=target.recipe, rows=RowsInMemory(), epoch=self.epoch)
         return Backfill(
             log=self.log,
             latest=latest,
@@ -120,6 +123,13 @@ class Parts:
     @property
     def store(self) -> Collections:
         return self.world.store
+
+    @property
+    def rows(self) -> "Parts":
+        return self
+
+    async def existing_keys(self, keys: Sequence[str]) -> set[str]:
+        return self.world.lost_by_the_topic & set(keys)
 
     @property
     def source(self) -> SourceRange:
@@ -300,6 +310,48 @@ async def test_promise_2_kept_collection_loses_the_rows_that_compaction_forgot()
     assert world.store.live == NEW
 
 
+async def kept_with_a_point_unknown_to_the_topic(offset: int) -> World:
+    """The topic was made anew since; the point was made from a record at this offset of the one before."""
+    world = await world_with_rows("A", "B")
+    world.store.create(NEW)
+    await filled(world.backfill(NEW), empty=True)
+    points = world.store.by_name[NEW.name].points
+    payload = points["A"].payload
+    place = Place(topic=TOPIC, partition=0, offset=offset)
+    provenance = payload[PROVENANCE] | {"source": str(place), "version": place.version(0)}
+    points["C"] = type(points["A"])(payload | {"article_id": "C", PROVENANCE: provenance}, points["A"].vectors)
+    world.epoch = 1
+    return world
+
+
+async def test_promise_1_going_back_keeps_a_row_whose_records_went_with_an_older_topic() -> None:
+    world = await kept_with_a_point_unknown_to_the_topic(offset=1)
+    world.lost_by_the_topic = {"C"}
+    await world.rebuild(NEW, creates=False).run(swap=True, compare=False)
+    assert set(world.store.points) == {"A", "B", "C"}
+
+
+async def test_promise_2_going_back_revives_no_row_that_was_deleted_before_the_topic_was_made_anew() -> None:
+    world = await kept_with_a_point_unknown_to_the_topic(offset=1000)
+    await world.rebuild(NEW, creates=False).run(swap=True, compare=False)
+    assert set(world.store.points) == {"A", "B"}
+
+
+async def test_promise_1_topic_that_is_made_anew_meanwhile_is_not_taken_for_the_one_that_was_read() -> None:
+    world = await world_with_rows("A", "B")
+    rebuild = world.rebuild(NEW)
+    fill = world.store.insert
+
+    async def insert(collection: str, documents: Sequence[Document]) -> None:
+        await fill(collection, documents)
+        world.log.visible = 1
+
+    world.store.insert = insert  # type: ignore[method-assign]
+    with pytest.raises(ReplayError, match=r"pgserver.public.products\[0\] ends at 1, and was read up to 2"):
+        await rebuild.run(swap=True, compare=False)
+    assert world.store.live == OLD
+
+
 async def test_rebuild_without_swap_leaves_the_alias_and_says_how_far_it_is() -> None:
     world = await world_with_rows("A")
     await world.rebuild(NEW).run(swap=False, compare=False)
@@ -405,9 +457,10 @@ async def test_orphan_goes_only_if_its_record_was_read() -> None:
     compacted = world.backfill()
     await filled(compacted, start=1)  # as if compaction had removed the record of A and its tombstone
     points["C"] = type(points["B"])(
-        points["B"].payload | {PROVENANCE: points["B"].provenance | {"source": f"{TOPIC}[0]@2"}}, points["B"].vectors
+        points["B"].payload | {PROVENANCE: points["B"].provenance | {"source": f"{TOPIC}[0]@2", "version": 2}},
+        points["B"].vectors,
     )
-    await compacted.remove_orphans()
+    await compacted.remove_orphans(Parts(world).existing_keys)
     assert set(points) == {"B", "C"}
 
 

@@ -1,7 +1,8 @@
 """A topic that has lost records is not taken for the whole of the table."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import cast
 
 import orjson
@@ -32,10 +33,17 @@ class Catalogue:
     keys: list[str]
     not_yet_captured: list[str] = field(default_factory=list)
     brings: list[str] = field(default_factory=list)
+    comes: Iterator[str] = field(default_factory=lambda: iter(()))
+    """Rows that are inserted, one behind each page that is read, and captured a moment later."""
     signals: list[str] = field(default_factory=list)
 
     async def pages(self, *, limit: int, unreadable: list[UnreadableRowError]) -> AsyncIterator[list[Product]]:
+        self.not_yet_captured += (new := list(islice(self.comes, 1)))
+        self.keys += new
         yield [Product(id=1, article_id=key, name="shirt") for key in self.keys]
+
+    async def existing_keys(self, keys: Sequence[str]) -> set[str]:
+        return set(keys) & set(self.keys)
 
     async def wal_position(self) -> str:
         return "0/1"
@@ -125,3 +133,55 @@ async def test_snapshot_that_does_not_come_is_said() -> None:
     catalogue.brings = ["C"]
     with pytest.raises(ReplayError, match=r"brought no more rows .* 1 are still absent .* among them D"):
         await complete(catalogue, backfill, found, from_snapshot=True)
+
+
+async def test_rows_that_are_inserted_meanwhile_are_no_loss() -> None:
+    catalogue, backfill, found = world("A", "B", low=1)
+    catalogue.comes = (f"new {number}" for number in range(1000))
+    await complete(catalogue, backfill, found)
+
+
+async def test_snapshot_ends_while_rows_go_on_being_inserted() -> None:
+    catalogue, backfill, found = world("A", "B", "C", low=1)
+    catalogue.comes = (f"new {number}" for number in range(1000))
+    catalogue.brings = ["C"]
+    await complete(catalogue, backfill, found, from_snapshot=True)
+    assert "C" in backfill.latest.documents(["C"], NOW)
+
+
+async def test_lost_row_that_is_deleted_meanwhile_is_not_waited_for() -> None:
+    catalogue, backfill, found = world("A", "B", "C", "D", low=1)
+    catalogue.brings = ["C"]
+    publish = catalogue._publish
+
+    def delete_and_publish(keys: list[str]) -> None:
+        catalogue.keys[:] = [key for key in catalogue.keys if key != "D"]
+        publish(keys)
+
+    catalogue._publish = delete_and_publish  # type: ignore[method-assign]
+    await complete(catalogue, backfill, found, from_snapshot=True)
+
+
+async def test_snapshot_is_taken_of_a_topic_that_begins_at_0_and_lacks_rows() -> None:
+    catalogue, backfill, found = world("A", "B", "C", low=0)  # made anew, and nothing read again
+    catalogue.brings = ["C"]
+    await complete(catalogue, backfill, found, from_snapshot=True)
+    assert set(backfill.latest.documents(["C"], NOW)) == {"C"}
+
+
+async def test_snapshot_brings_a_row_that_the_topic_takes_for_deleted() -> None:
+    catalogue, backfill, found = world("A", "B", low=1)
+    catalogue.topic.tombstone("B")  # compaction removed the record in between, with which the row had come back
+    catalogue.log.visible += 1
+    catalogue.brings = ["B"]
+    await complete(catalogue, backfill, found, from_snapshot=True)
+    assert set(backfill.latest.documents(["A", "B"], NOW)) == {"A", "B"}
+
+
+async def test_row_whose_record_is_a_dead_letter_is_no_loss() -> None:
+    catalogue, backfill, found = world("A", "B", "C", low=1)
+    catalogue.topic.create("C", price="a lot")
+    catalogue.log.visible += 1
+    await complete(catalogue, backfill, found)
+    await complete(catalogue, backfill, found, from_snapshot=True)
+    assert catalogue.signals == []

@@ -105,6 +105,18 @@ def test_rollback_goes_to_the_one_that_was_live_last() -> None:
     assert plan_rollback(states, "products-2").target.name == "products-2"
 
 
+def test_rollback_that_was_ended_before_its_move_is_not_taken_for_another() -> None:
+    states = [
+        state("products-1", Phase.KEPT, days=9),
+        state("products-2", Phase.FOLLOWING),
+        state("products-3", Phase.KEPT, live=True),
+    ]
+    with pytest.raises(ReplayError, match="the move from products-3 to products-2 did not come to its end") as caught:
+        plan_rollback(states, None)
+    assert caught.value.hint == "lockstep rollback --to products-2, or lockstep rebuild"
+    assert plan_rollback(states, "products-2").target.name == "products-2"
+
+
 @pytest.mark.parametrize(
     ("to", "message"),
     [

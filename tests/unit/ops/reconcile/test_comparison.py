@@ -9,6 +9,7 @@ from ops.reconcile import ReconcileReport, comparison
 from ops.reconcile.comparison import Comparison
 from ops.reconcile.vectors import compare_vectors
 from schemas.document import PROVENANCE, point_id
+from schemas.errors import ReplayError
 from tests.fakes.world import World, world
 
 
@@ -74,6 +75,21 @@ async def test_a_row_that_goes_on_changing_is_not_drift(w: World) -> None:
     w.update("A", price="9.00")
     report = await compare(w)
     assert (report.in_sync, report.second_looks) == (True, comparison.LOOKS)
+
+
+async def test_a_collection_that_is_no_longer_live_is_not_taken_for_drift(w: World) -> None:
+    await filled(w, "A")
+    w.update("A", price="1.00")
+    settle = w.settle
+
+    async def moving() -> None:
+        await w.move_alias("products-2")  # by a rebuild; the worker writes there from now on
+        await settle()
+
+    w.settle = moving  # type: ignore[method-assign]
+    with pytest.raises(ReplayError, match="products-1 was replaced by products-2") as caught:
+        await compare(w)
+    assert caught.value.hint == "run it again"
 
 
 async def test_many_suspects_are_looked_at_before_the_end(w: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from ops.reconcile.report import RepairReport
 from ops.reconcile.run import planned
 from ops.reconcile.vectors import compare_vectors
 from schemas.document import PROVENANCE, point_id
+from schemas.errors import ReplayError
 from tests.fakes.world import World, world
 
 STRAY = "5d0c6f0a-2f0e-5c5b-9d53-0b8c1f3c9a41"
@@ -231,6 +232,15 @@ async def test_rows_are_read_again_in_chunks_with_a_wait_between(w: World, monke
     w.catalogue.signal_snapshot = counted  # type: ignore[method-assign,assignment]
     report = await repair(w, found)
     assert (report.read_again, outstanding) == (5, [0, 0, 0])
+
+
+async def test_a_repair_of_a_collection_that_is_no_longer_live_ends(w: World) -> None:
+    await filled(w, "A")
+    await w.remove("A")
+    found = await find(w)
+    await w.move_alias("products-2")
+    with pytest.raises(ReplayError, match="products-1 was replaced by products-2"):
+        await repair(w, found)
 
 
 async def test_the_plan_says_what_the_repair_then_does(w: World) -> None:
