@@ -33,7 +33,8 @@ class QdrantCollections:
                 if alias.alias_name == self._alias
             }
             names = {collection.name for collection in (await self._client.get_collections()).collections}
-        ours = sorted(name for name in names if name in live or name.startswith(f"{self._alias}-"))
+        # Another alias may begin with ours: products-eu-….
+        ours = sorted(name for name in names if name in live or name.rsplit("-", 2)[0] == self._alias)
         states = [await self._state(name, live=name in live) for name in ours]
         return [state for state in states if state.live or state.recipe is not None]
 

@@ -13,9 +13,9 @@ from connectors.kafka import KafkaAdmin
 from connectors.topic_reader import TopicReader, record_of
 from connectors.topic_writer import NewRecord, write_records
 from ops.settings import Settings
-from ops.source import look_at_source
+from ops.source import UNFINISHED, look_at_source, read_marks
 from ops.stores import open_store
-from schemas.errors import BrokerError, DecodeError, ErrorKind, ReplayError, SourceError
+from schemas.errors import BrokerError, ErrorKind, ReplayError, SourceError
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
@@ -29,8 +29,6 @@ PATIENCE_SECONDS = 5.0
 """How long the command waits for a broker that does not answer."""
 LOOK_EVERY_SECONDS = 0.5
 MARGIN_SECONDS = 5.0
-_UNFINISHED = b" of a rebuild that has not ended"
-"""Behind a mark, it makes it one that no worker accepts; its version stays, so the mark itself takes its place."""
 
 Say = Callable[[str], None]
 
@@ -173,7 +171,7 @@ async def rebuild_table(settings: Settings, *, dry_run: bool, say: Say) -> Table
         plan = plan_rebuild(
             await look_at_source(admin),
             await admin.committed(APP_ID, PRODUCT_CHANGES),
-            await _marks(admin, brokers),
+            await read_marks(admin, brokers),
             epoch=settings.worker.epoch,
         )
         builder = TableBuilder(recipe=live.recipe, epoch=settings.worker.epoch, set_aside=settings.set_aside_places)
@@ -207,34 +205,6 @@ async def _until_no_worker(admin: KafkaAdmin, patience_seconds: float, say: Say)
         await asyncio.sleep(LOOK_EVERY_SECONDS)  # the broker tells nobody
 
 
-async def _marks(admin: KafkaAdmin, brokers: str) -> dict[int, SourceMark]:
-    """The marks of the source topic in the changelog that is there, highest epoch first; whatever else it holds."""
-    found: dict[int, SourceMark] = {}
-    if CHANGELOG not in await admin.describe([CHANGELOG]):
-        return found
-    watermarks = await admin.watermarks(CHANGELOG)
-    starts = {partition: of.low for partition, of in watermarks.items()}
-    ends = {partition: of.high for partition, of in watermarks.items()}
-    async with TopicReader(brokers, CHANGELOG) as reader:
-        async for messages in reader.read(starts, ends):
-            for message in messages:
-                partition, value = message.partition(), message.value()
-                if message.key() != source_mark_key(partition) or not value:
-                    continue
-                mark = read_mark(value)
-                if mark and (partition not in found or mark.epoch >= found[partition].epoch):
-                    found[partition] = mark
-    return found
-
-
-def read_mark(value: bytes) -> SourceMark | None:
-    """The mark that an entry is, also that of a rebuild that was killed; None for any other value."""
-    try:
-        return SourceMark.from_bytes(value.removesuffix(_UNFINISHED))
-    except DecodeError:
-        return None  # it may be the very record that the table is rebuilt for
-
-
 async def _read(brokers: str, plan: RebuildPlan, builder: TableBuilder) -> None:
     async with TopicReader(brokers, PRODUCT_CHANGES) as reader:
         async for messages in reader.read(plan.starts, plan.ends):
@@ -251,7 +221,7 @@ def new_changelog(
     mark's place, and the hint is to rebuild the table. Entries are partition and value, by key.
     """
     return (
-        [_mark(partition, mark.to_bytes() + _UNFINISHED) for partition, mark in marks.items()],
+        [_mark(partition, mark.to_bytes() + UNFINISHED) for partition, mark in marks.items()],
         (NewRecord(key=key.encode(), value=value, partition=partition) for key, (partition, value) in entries.items()),
         [_mark(partition, mark.to_bytes()) for partition, mark in marks.items()],
     )

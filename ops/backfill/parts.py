@@ -16,6 +16,7 @@ from ops.backfill.latest import LatestRows
 from ops.backfill.progress import Progress
 from ops.backfill.spill import LatestFile
 from ops.settings import Settings
+from ops.source import check_epoch, read_marks
 from ops.stores import open_embedders, open_rows, open_store
 from schemas.collection import LiveCollection
 from schemas.errors import BrokerError, ErrorKind
@@ -80,7 +81,7 @@ async def open_backfill_parts(settings: Settings, *, target_url: str | None = No
     `target_url` is another Qdrant to fill; that of the settings gives the vectors.
 
     Raises:
-        LockstepError: One of them cannot be reached, or the topic does not exist.
+        LockstepError: One of them cannot be reached, the topic does not exist, or the epoch is not the workers'.
     """
     embedders = open_embedders(settings)
     filled = settings
@@ -95,6 +96,7 @@ async def open_backfill_parts(settings: Settings, *, target_url: str | None = No
             open_rows(settings) as rows,
         ):
             await admin.wait_until_ready(READY_WITHIN_SECONDS)
+            check_epoch(await read_marks(admin, settings.kafka.brokers), settings.worker.epoch)
             with ExitStack() as files:
                 yield BackfillParts(
                     settings=settings,

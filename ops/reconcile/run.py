@@ -20,6 +20,7 @@ from ops.reconcile.report import ReconcileReport, ReconcileRun, RepairReport
 from ops.reconcile.tombstones import Tombstones
 from ops.reconcile.vectors import VectorCheck, compare_vectors
 from ops.settings import Settings
+from ops.source import check_epoch, read_marks
 from ops.stores import open_embedders, open_rows, open_store
 from schemas.errors import LockstepError, ReplayError, SettingsError
 from streams.ports import Embedders
@@ -146,6 +147,7 @@ async def _run(
         return
     progress.stage = Stage.REPAIRING
     settings = parts.settings
+    check_epoch(await read_marks(parts.admin, settings.kafka.brokers), settings.worker.epoch)
     repair = Repair(
         rows=parts.rows,
         store=parts.store,

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from connectors.qdrant import QdrantStore, open_client
-from schemas.collection import Coverage, LiveCollection, Phase
+from schemas.collection import Coverage, LiveCollection, Phase, collection_name
 from schemas.document import PROVENANCE, Deletion, Document, Provenance, StoredPoint, Vectors, point_id
 from schemas.errors import ErrorKind, VectorStoreError
 from schemas.product import Product, row_hash
@@ -278,9 +278,11 @@ async def test_vectors_are_read_back_as_they_were_written(real: QdrantStore) -> 
 
 async def test_collections_say_how_they_are_filled(real: QdrantStore) -> None:
     live = await real.live_collection()
-    name = f"{live.name}-next"
     at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    alias = live.name.removesuffix("-1")
+    name, foreign = collection_name(alias, RECIPE, at), collection_name(f"{alias}-eu", RECIPE, at)
     await real.create_collection(name, RECIPE, Coverage(phase=Phase.FILLING, at=at))
+    await real.create_collection(foreign, RECIPE)  # of another alias, which begins with ours
     try:
         await real.collections.set_coverage(name, Coverage(phase=Phase.FOLLOWING, at=at, covered={0: 7}))
         first, second = await real.collections.all()
@@ -292,5 +294,6 @@ async def test_collections_say_how_they_are_filled(real: QdrantStore) -> None:
         )
     finally:
         await real.collections.drop(name)
+        await real.collections.drop(foreign)
     assert [state.name for state in await real.collections.all()] == [live.name]
     await real.collections.drop(name)

@@ -24,7 +24,7 @@ from ops.search import search
 from ops.settings import Settings
 from ops.stores import open_embedders, open_store
 from schemas.collection import Hnsw, Phase
-from schemas.errors import ReplayError
+from schemas.errors import ReplayError, SettingsError
 from schemas.recipe import OFFLINE_MODEL, Recipe, SparseRecipe
 from schemas.search import Filters, SearchQuery
 from streams.topics import DECLARATIONS, PRODUCT_CHANGES
@@ -203,6 +203,10 @@ async def test_other_qdrant_is_filled_though_the_topic_lost_its_records(running:
     async with running.rows.alone(f"lockstep collections of {settings.qdrant.alias}"):
         with pytest.raises(ReplayError, match="another rebuild or rollback of products is running"):
             await rebuild(settings, say=lambda said: None)
+
+    raised = settings.model_copy(update={"worker": settings.worker.model_copy(update={"epoch": 1})})
+    with pytest.raises(SettingsError, match="LOCKSTEP_WORKER_EPOCH is 1, and the workers' is 0"):
+        await rebuild(raised, say=lambda said: None)
 
     other = Endpoint(tmp_path / "qdrant")
     other.start()

@@ -8,7 +8,8 @@ import pytest
 from connectors import changelog_store
 from connectors.changelog_store import ChangelogStore
 from connectors.topic_writer import NewRecord
-from ops.table_rebuild import new_changelog, plan_rebuild, read_mark
+from ops.source import read_mark
+from ops.table_rebuild import new_changelog, plan_rebuild
 from schemas.errors import DecodeError, ReplayError
 from schemas.source_mark import SourceMark
 from streams.source_identity import SourceTopic
