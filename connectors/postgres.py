@@ -18,6 +18,7 @@ from schemas.errors import ErrorKind, SourceError
 from schemas.product import COLUMNS, Product
 
 COPY_BATCH_ROWS = 10_000
+CONNECT_SECONDS = 10.0
 
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM public.products"
@@ -112,11 +113,28 @@ class Postgres:
                 dsn,
                 min_size=1 if connect_now else 0,
                 max_size=max_connections,
-                timeout=10.0,
+                timeout=CONNECT_SECONDS,
                 command_timeout=timeout_seconds,
                 init=read_times_as_microseconds,
             )
         return cls(pool)
+
+    def _acquire(self) -> Any:
+        """A connection of the pool. The time-out bounds its return too, which a hanging server would hold for ever."""
+        return self._pool.acquire(timeout=CONNECT_SECONDS)
+
+    async def _fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        async with self._acquire() as connection:
+            found: list[asyncpg.Record] = await connection.fetch(query, *values)
+            return found
+
+    async def _fetchrow(self, query: str, *values: object) -> asyncpg.Record | None:
+        rows = await self._fetch(query, *values)
+        return rows[0] if rows else None
+
+    async def _fetchval(self, query: str, *values: object) -> Any:
+        [row] = await self._fetch(query, *values)
+        return row[0]
 
     async def close(self) -> None:
         """Close the pool at once, with whatever still runs on it."""
@@ -133,7 +151,7 @@ class Postgres:
     async def fetch_row(self, article_id: str) -> Product | None:
         """The row now, or None when there is none."""
         with source_errors(f"read row {article_id!r}"):
-            row = await self._pool.fetchrow(f"{_SELECT} WHERE article_id = $1", article_id)
+            row = await self._fetchrow(f"{_SELECT} WHERE article_id = $1", article_id)
         return None if row is None else product_from(row)
 
     async def fetch_rows(
@@ -141,7 +159,7 @@ class Postgres:
     ) -> dict[str, Product]:
         """Those of the rows that exist, by article_id, of one moment."""
         with source_errors("read rows by article_id"):
-            rows = await self._pool.fetch(f"{_SELECT} WHERE article_id = ANY($1::text[])", list(article_ids))
+            rows = await self._fetch(f"{_SELECT} WHERE article_id = ANY($1::text[])", list(article_ids))
         return {product.article_id: product for product in _products(rows, unreadable)}
 
     async def pages(
@@ -155,7 +173,7 @@ class Postgres:
         query = f"{_SELECT} WHERE {_ORDER} > $1 ORDER BY {_ORDER} LIMIT $2"
         while True:
             with source_errors(f"read the page of rows after {after!r}"):
-                rows = await self._pool.fetch(query, after, limit)
+                rows = await self._fetch(query, after, limit)
             if page := _products(rows, unreadable):
                 yield page
             if len(rows) < limit:
@@ -166,12 +184,13 @@ class Postgres:
         """The keys of about that share of the rows, each drawn by itself; all of them are held in memory."""
         query = "SELECT article_id FROM public.products TABLESAMPLE BERNOULLI ($1)"
         with source_errors("draw a sample of rows"):
-            return [row[0] for row in await self._pool.fetch(query, share * 100)]
+            return [row[0] for row in await self._fetch(query, share * 100)]
 
     async def execute(self, statement: str, *values: object) -> None:
         """Run one statement of the caller's own in its own transaction."""
         with source_errors("run a statement"):
-            await self._pool.execute(statement, *values)
+            async with self._acquire() as connection:
+                await connection.execute(statement, *values)
 
     @asynccontextmanager
     async def alone(self, what: str) -> AsyncIterator[bool]:
@@ -180,7 +199,7 @@ class Postgres:
         It goes with the connection, so that no killed process leaves it behind.
         """
         with source_errors(f"lock {what}"):
-            connection = await self._pool.acquire()
+            connection = await self._acquire()
         try:
             with source_errors(f"lock {what}"):
                 held = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", what)
@@ -192,31 +211,31 @@ class Postgres:
     async def count(self) -> int:
         """How many rows there are now, counted one by one."""
         with source_errors("count rows"):
-            return int(await self._pool.fetchval("SELECT count(*) FROM public.products"))
+            return int(await self._fetchval("SELECT count(*) FROM public.products"))
 
     async def estimated_count(self) -> int | None:
         """How many rows there were when Postgres last looked, at no cost; None before it has looked."""
         query = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'public.products'::regclass"
         with source_errors("estimate rows"):
-            found = int(await self._pool.fetchval(query))
+            found = int(await self._fetchval(query))
         return None if found < 0 else found
 
     async def existing_keys(self, article_ids: Sequence[str]) -> set[str]:
         """Those of the keys that have a row, readable or not."""
         query = "SELECT article_id FROM public.products WHERE article_id = ANY($1::text[])"
         with source_errors("look up keys"):
-            return {row[0] for row in await self._pool.fetch(query, list(article_ids))}
+            return {row[0] for row in await self._fetch(query, list(article_ids))}
 
     async def wal_position(self) -> str:
         """The end of the WAL now, as Postgres writes it: `0/1B5FAC0`."""
         with source_errors("read the WAL's position"):
-            return str(await self._pool.fetchval("SELECT pg_current_wal_lsn()::text"))
+            return str(await self._fetchval("SELECT pg_current_wal_lsn()::text"))
 
     async def slot_confirmed(self, slot: str, position: str) -> bool | None:
         """Whether the slot's reader has confirmed everything up to a WAL position; None when there is no such slot."""
         query = "SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1"
         with source_errors(f"read replication slot {slot}"):
-            row = await self._pool.fetchrow(query, slot, position)
+            row = await self._fetchrow(query, slot, position)
         return None if row is None else bool(row[0])
 
     async def slot_state(self, slot: str) -> SlotState | None:
@@ -227,7 +246,7 @@ class Postgres:
             FROM pg_replication_slots WHERE slot_name = $1
         """
         with source_errors(f"read replication slot {slot}"):
-            row = await self._pool.fetchrow(query, slot)
+            row = await self._fetchrow(query, slot)
         if row is None:
             return None
         confirmed, lag_bytes, active, wal_status, held_back_bytes, safe_wal_bytes = row
@@ -248,7 +267,8 @@ class Postgres:
         signals = [(f"lockstep-{uuid4()}", EXECUTE_SNAPSHOT, data) for data in snapshot_signals(article_ids)]
         query = "INSERT INTO public.debezium_signal (id, type, data) VALUES ($1, $2, $3)"
         with source_errors("signal an incremental snapshot"):
-            await self._pool.executemany(query, signals)
+            async with self._acquire() as connection:
+                await connection.executemany(query, signals)
 
     async def copy_products(self, drafts: Iterable[ProductDraft]) -> int:
         """COPY new rows in batches of 10,000, each its own transaction; gives their number.
@@ -259,9 +279,10 @@ class Postgres:
         remaining = iter(drafts)
         while batch := [astuple(draft) for draft in islice(remaining, COPY_BATCH_ROWS)]:
             with source_errors("copy rows into products", hint="load rows that may exist with `lockstep demo load`"):
-                await self._pool.copy_records_to_table(
-                    "products", schema_name="public", columns=DRAFT_COLUMNS, records=batch
-                )
+                async with self._acquire() as connection:
+                    await connection.copy_records_to_table(
+                        "products", schema_name="public", columns=DRAFT_COLUMNS, records=batch
+                    )
             copied += len(batch)
         return copied
 
@@ -273,7 +294,7 @@ class Postgres:
         """
         records = [(place, *astuple(draft)) for place, draft in enumerate(drafts)]
         with source_errors("store rows in products"):
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._acquire() as connection, connection.transaction():
                 await connection.execute(_STAGING)
                 await connection.copy_records_to_table("incoming", columns=("place", *DRAFT_COLUMNS), records=records)
                 written = await connection.fetch(_UPSERT if update else _INSERT)

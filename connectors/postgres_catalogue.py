@@ -1,7 +1,8 @@
 """The catalogue's rows written and read one at a time, for the HTTP API: each write is one statement."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -25,6 +26,9 @@ VALUE_COLUMNS: tuple[str, ...] = DRAFT_COLUMNS[1:]
 
 Versions = Sequence[datetime | None] | None
 """The values of `updated_at` that a write is meant for, null among them; None stands for any."""
+
+CLOSE_SECONDS = 1.0
+"""What Postgres has, at the end, to let go of statements that were cancelled."""
 
 _TRIES = 10
 """So often may others write between two statements of a write that found nothing to do."""
@@ -165,7 +169,10 @@ async def open_catalogue(
     try:
         yield Catalogue(pool, acquire_seconds=timeout_seconds / 2)
     finally:
-        pool.terminate()
+        # Whoever waited for a write has gone: Postgres must hear of it, or the write is done once its row is free.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await pool.close()  # cut short, it terminates the connections
 
 
 _ROW = f"{', '.join(COLUMNS)} FROM public.products"

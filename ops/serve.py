@@ -12,18 +12,25 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from connectors.kafka import KafkaAdmin
 from connectors.postgres_catalogue import open_catalogue
-from ops.api import catalogue_routes, health_routes, search_routes, sync_routes
+from ops.api import catalogue_routes, dead_letter_routes, health_routes, search_routes, sync_routes
 from ops.api.access import Access
 from ops.api.app import Limits, create_api
 from ops.api.browsers import is_loopback
+from ops.api.dashboard import add_dashboard
+from ops.api.dashboard_sampler import Looking, Sampler
 from ops.api.known_tokens import KnownTokens
+from ops.api.metrics_routes import add_metrics
+from ops.api.request_counters import RequestCounters
+from ops.counted_search import CountedSearch
+from ops.dead_letter_jobs import LetterRetries, LettersAtHand, retry_letter
 from ops.ending import end
 from ops.index_age import IndexAge
 from ops.query_vectors import QueryVectors
 from ops.reconcile.jobs import ReconcileJobs
 from ops.reconcile.run import run as reconcile
-from ops.search import SearchService
 from ops.settings import ApiSettings, Settings
+from ops.status.report import SyncStatus
+from ops.status_watch import StatusWatch
 from ops.stores import open_embedders, open_rows, open_store
 from ops.sync_status import sync_status
 from ops.terminal import ExitCode
@@ -77,7 +84,7 @@ async def serve(app: web.Application, api: ApiSettings, tls: ssl.SSLContext | No
         auto_decompress=False,  # compressed bodies are refused: none may grow while it is dropped
         keepalive_timeout=IDLE_SECONDS,
         lingering_time=LINGER_SECONDS,
-        shutdown_timeout=api.shutdown_seconds,
+        shutdown_timeout=api.shutdown_seconds / 2,  # aiohttp waits so long twice: for the answer, then for its handler
     )
     await runner.setup()
     try:
@@ -94,7 +101,7 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
     """The application over the parts that the settings name, each connected at its first use; closed at the end."""
     async with AsyncExitStack() as opened:
         catalogue = await opened.enter_async_context(open_catalogue(settings.postgres.dsn.get_secret_value()))
-        rows = await opened.enter_async_context(open_rows(settings, connect_now=False))
+        rows = await opened.enter_async_context(open_rows(settings, connect_now=False, timeout_seconds=10.0))
         store = await opened.enter_async_context(open_store(settings))
         admin = await opened.enter_async_context(KafkaAdmin(settings.kafka.brokers))
         age = IndexAge(rows, admin)
@@ -106,12 +113,35 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
         await opened.enter_async_context(_warmed_up(store, embedders))
         jobs = ReconcileJobs(lambda asked, progress: reconcile(settings, asked, progress=progress, embedders=embedders))
         opened.push_async_callback(jobs.close)
+        letters = LettersAtHand(settings.kafka.brokers, admin)
+        retries = LetterRetries(lambda found: retry_letter(settings, rows, store, found))
+        opened.push_async_callback(retries.close)
+        dead_letters = dead_letter_routes.operations(letters.read, retries)
+
+        async def status(before: SyncStatus | None) -> SyncStatus:
+            return await sync_status(settings, rows, store, admin, before=before)
+
+        sampler = Sampler(Looking(status, age, letters, retries))
+        await opened.enter_async_context(sampler.running())
+
+        async def at_hand() -> SyncStatus | None:
+            return sampler.latest.status if sampler.latest else None
+
+        async def status_now() -> SyncStatus:
+            return await status(await at_hand())
+
+        watch = StatusWatch(at_hand, store.collections.all)
+        await opened.enter_async_context(watch.watched())
         api = settings.api
-        yield create_api(
+        gate = Access(tokens, rate_per_second=api.rate_per_second)
+        counters = RequestCounters()
+        search = CountedSearch(store, vectors, rows, counters)
+        app = create_api(
             (
                 *catalogue_routes.operations(catalogue),
-                *search_routes.operations(SearchService(store, vectors, rows), age),
-                *sync_routes.operations(lambda: sync_status(settings, rows, store, admin), jobs),
+                *search_routes.operations(search, age),
+                *sync_routes.operations(status_now, jobs),
+                *dead_letters,
                 *health_routes.operations(
                     {
                         "postgres": lambda: rows.existing_keys([]),
@@ -120,7 +150,7 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
                     }
                 ),
             ),
-            gate=Access(tokens, rate_per_second=api.rate_per_second),
+            gate=gate,
             limits=Limits(
                 request_bytes=api.request_bytes, request_seconds=api.request_seconds, concurrency=api.concurrency
             ),
@@ -128,6 +158,16 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
             origins=api.allowed_origins,
             https=api.tls_certificate is not None,
         )
+        add_dashboard(
+            app,
+            gate=gate,
+            sampler=sampler,
+            search=search,
+            retry=dead_letters[-1],
+            https=api.tls_certificate is not None,
+        )
+        add_metrics(app, gate=gate, counters=counters, age=age, watch=watch)
+        yield app
 
 
 def _tls(api: ApiSettings) -> ssl.SSLContext | None:

@@ -24,8 +24,10 @@ def open_embedders(settings: Settings, *, threads: int | None = None) -> FastEmb
 
 
 @asynccontextmanager
-async def open_rows(settings: Settings, *, connect_now: bool = True) -> AsyncIterator[Postgres]:
+async def open_rows(
+    settings: Settings, *, connect_now: bool = True, timeout_seconds: float = 60.0
+) -> AsyncIterator[Postgres]:
     """The catalogue in Postgres; closed at the end. A worker seldom needs it, and must start without it."""
     dsn = settings.postgres.dsn.get_secret_value()
-    async with await Postgres.connect(dsn, connect_now=connect_now) as rows:
+    async with await Postgres.connect(dsn, connect_now=connect_now, timeout_seconds=timeout_seconds) as rows:
         yield rows

@@ -1,6 +1,5 @@
 """Joins operations into one application: each is served as its models say, within limits, to those who may call it."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from ops.api.openapi import describe
 from ops.api.operation import Call, Operation, Reply, Scope
 from ops.api.problems import ProblemError, ProblemType
 from ops.api.request_reader import RequestReader
+from ops.api.time_bound import ended
 
 ANYONE = "anyone"
 """Who calls an operation that is open to all."""
@@ -66,9 +66,11 @@ def create_api(
     browsers.dress(app, origins=origins, exposed=_answer_headers(operations), https=https)
     slots = _Slots(limits.concurrency)
     for operation in operations:
-        app.router.add_route(operation.method, operation.path, _endpoint(operation, gate, limits, slots))
+        # A variable is whatever stands between two slashes; to aiohttp it would end at a brace.
+        path, endpoint = operation.path.replace("}", ":[^/]+}"), _endpoint(operation, gate, limits, slots)
+        app.router.add_route(operation.method, path, endpoint)
         if operation.method == hdrs.METH_GET:
-            app.router.add_route(hdrs.METH_HEAD, operation.path, _endpoint(operation, gate, limits, slots))
+            app.router.add_route(hdrs.METH_HEAD, path, endpoint)
     document = describe(operations)
     app.router.add_get("/openapi.json", _document(orjson.dumps(document)))
     add_documentation(app, document)
@@ -102,13 +104,13 @@ def _endpoint(operation: Operation, gate: Gate, limits: Limits, slots: _Slots) -
         if operation.scope is not None:
             caller = request[CALLER] = await gate.authorize(request, operation.scope)
         path, query = reader.path(request), reader.query(request)
-        reader.headers(request)
+        headers = reader.headers(request)
         body = await reader.body(request, within_seconds=limits.request_seconds)
         call = Call(
             path=path,
             query=query,
             body=body,
-            headers=request.headers,
+            headers=headers,
             caller=caller,
             request_id=request[REQUEST_ID],
         )
@@ -122,13 +124,10 @@ def _endpoint(operation: Operation, gate: Gate, limits: Limits, slots: _Slots) -
 
 
 async def _within(seconds: float, operation: Operation, call: Call[Any, Any, Any]) -> Reply:
-    try:
-        async with asyncio.timeout(seconds) as bound:
-            return await operation.handler(call)
-    except TimeoutError as error:
-        if not bound.expired():
-            raise
-        raise ProblemError(ProblemType.TIME_LIMIT, f"no answer within {seconds:g} seconds") from error
+    answering = await ended(operation.handler(call), within_seconds=seconds)
+    if answering is None:
+        raise ProblemError(ProblemType.TIME_LIMIT, f"no answer within {seconds:g} seconds")
+    return answering.result()
 
 
 def _response(reply: Reply) -> web.Response:

@@ -19,10 +19,13 @@ PAGE_POLICY = (
 _HEADERS = {
     hdrs.SERVER: "lockstep",  # not the versions of what it is made of
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_DEFAULTS = {"Content-Security-Policy": JSON_POLICY, hdrs.CACHE_CONTROL: "no-store"}
+_DEFAULTS = {
+    "Content-Security-Policy": JSON_POLICY,
+    "Referrer-Policy": "no-referrer",
+    hdrs.CACHE_CONTROL: "no-store",
+}
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -66,7 +69,7 @@ def guard(*, origins: frozenset[str], accepted: Iterable[str], host: str, unlock
         origin = request.headers.get(hdrs.ORIGIN)
         if unlocked():
             _check_host(request, host)
-            if origin is not None and origin not in origins and urlsplit(origin).netloc != request.headers.get("Host"):
+            if origin is not None and origin not in origins and not is_own(origin, request):
                 raise ProblemError(ProblemType.WRONG_ORIGIN, "pages of this origin may not call this server")
         wanted = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD)
         if request.method == hdrs.METH_OPTIONS and origin in origins and wanted:
@@ -90,3 +93,11 @@ def _check_host(request: web.Request, bound: str) -> None:
         name = ""
     if name != bound.lower() and not is_loopback(name):
         raise ProblemError(ProblemType.WRONG_HOST, "this server answers only to the name it is bound to")
+
+
+def is_own(origin: str, request: web.Request) -> bool:
+    """Whether a page came from this server, by the name that it is asked by now."""
+    try:
+        return urlsplit(origin).netloc == request.headers.get(hdrs.HOST)
+    except ValueError:  # no origin at all, such as `http://[`
+        return False

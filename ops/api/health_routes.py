@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ops.api.operation import Call, Operation, Reply, Success
 from ops.api.problems import RETRY_AFTER_SECONDS, ProblemError, ProblemPart, ProblemType
+from ops.api.time_bound import ended
 from schemas.errors import ErrorKind, LockstepError
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 2.0
 
-Check = Callable[[], Awaitable[Any]]
+Check = Callable[[], Coroutine[Any, Any, Any]]
 """Asks a part for something cheap; raises `LockstepError` when it does not answer as it must."""
 
 
@@ -37,13 +38,23 @@ class Ready(BaseModel):
 
 
 def operations(checks: Mapping[str, Check], *, within_seconds: float = CHECK_SECONDS) -> tuple[Operation, ...]:
-    """The two health checks; `checks` are the parts by name, asked side by side at each request."""
+    """The two health checks; `checks` are the parts by name, asked side by side.
+
+    Who asks while they are being asked waits for the same answers: anyone may, and must not keep the parts busy.
+    """
+    looking: asyncio.Task[list[str | None]] | None = None
+
+    async def look() -> list[str | None]:
+        return await asyncio.gather(*(_trouble(name, check, within_seconds) for name, check in checks.items()))
 
     async def live(_: Call[None, None, None]) -> Reply:
         return Reply(body=Live())
 
     async def ready(_: Call[None, None, None]) -> Reply:
-        reasons = await asyncio.gather(*(_trouble(name, check, within_seconds) for name, check in checks.items()))
+        nonlocal looking
+        if looking is None or looking.done():
+            looking = asyncio.create_task(look())
+        reasons = await asyncio.shield(looking)
         down = [
             ProblemPart(location="part", name=name, detail=reason)
             for name, reason in zip(checks, reasons, strict=True)
@@ -88,11 +99,11 @@ def operations(checks: Mapping[str, Check], *, within_seconds: float = CHECK_SEC
 
 
 async def _trouble(name: str, check: Check, within_seconds: float) -> str | None:
-    try:
-        async with asyncio.timeout(within_seconds):
-            await check()
-    except TimeoutError:
+    asking = await ended(check(), within_seconds=within_seconds)
+    if asking is None:
         return f"no answer within {within_seconds:g} seconds"
+    try:
+        asking.result()
     except LockstepError as error:
         logger.warning(
             "part down", extra={"action": "part_down", "part": name, "reason": str(error), "hint": error.hint}

@@ -1,6 +1,6 @@
 """One operation of the API as a value: what OpenAPI says of it is what is enforced, from the same models."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -65,7 +65,7 @@ class Success:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call[Any, Any, Any]], Awaitable[Reply]]
+Handler = Callable[[Call[Any, Any, Any]], Coroutine[Any, Any, Reply]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,12 @@ class ProblemType(Enum):
     title: str
     meaning: str
 
-    UNREADABLE = ("unreadable", 400, "The request cannot be read", "The body is no JSON, or no UTF-8.")
+    UNREADABLE = (
+        "unreadable",
+        400,
+        "The request cannot be read",
+        "The body is no JSON or broke off, or something in the request is no UTF-8.",
+    )
     NO_TOKEN = ("no-token", 401, "A token is needed", "Send `Authorization: Bearer <token>` with a token that exists.")
     WRONG_SCOPE = ("wrong-scope", 403, "The token does not allow this", "The operation needs a scope the token lacks.")
     WRONG_HOST = (
@@ -43,10 +48,22 @@ class ProblemType(Enum):
     NO_ROUTE = ("no-route", 404, "Nothing is at this address", "`/openapi.json` lists what there is.")
     NO_PRODUCT = ("no-product", 404, "There is no such product", "No row of the catalogue has this article id.")
     NO_JOB = ("no-job", 404, "There is no such job", "A server remembers its last 20 jobs, until it stops.")
+    NO_DEAD_LETTER = (
+        "no-dead-letter",
+        404,
+        "There is no such open dead letter",
+        "It was resolved meanwhile, or never was one: `GET /dead-letters` lists those that are open.",
+    )
     WRONG_METHOD = ("wrong-method", 405, "The method is not allowed here", "The header `Allow` lists those that are.")
     SLOW_REQUEST = ("slow-request", 408, "The request did not arrive in time", "Send the body faster, or less of it.")
     DUPLICATE = ("duplicate", 409, "The product exists already", "Change it with `PUT` or `PATCH` instead.")
     BUSY_JOB = ("busy-job", 409, "Such a job runs already", "`Location` names it: ask for its progress there.")
+    CANNOT_RETRY = (
+        "cannot-retry",
+        409,
+        "The dead letter cannot be retried",
+        "It names no row to read again, or is being retried, or too many are: `detail` says which.",
+    )
     UNREADABLE_ROW = (
         "unreadable-row",
         409,

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from ops.api.operation import Operation
 from ops.api.problems import ProblemError, ProblemPart, ProblemType
 
+MOST_FAULTS = 50
+"""So many are named. A body may hold a hundred thousand, and the server would do nothing else for seconds."""
+
 _UNKNOWN = "is unknown here"
 _NUL = "\0"  # Postgres stores none in a text
 
@@ -48,12 +51,15 @@ class RequestReader:
                 given[name] = value
         return _validated(self._operation.query_model, given, "query")
 
-    def headers(self, request: web.Request) -> None:
-        """Check the headers that the operation knows."""
+    def headers(self, request: web.Request) -> Mapping[str, str]:
+        """The headers: those that the operation knows have been checked, and are one line each however they came."""
+        headers = request.headers.copy()
         if model := self._operation.header_model:
             names = [field.alias or name for name, field in model.model_fields.items()]
-            given = {name: ", ".join(request.headers.getall(name)) for name in names if name in request.headers}
+            given = {name: ", ".join(headers.getall(name)) for name in names if name in headers}
             _validated(model, given, "header")
+            headers.update(given)
+        return headers
 
     async def body(self, request: web.Request, *, within_seconds: float) -> BaseModel | None:
         """The body, which must have arrived whole in time."""
@@ -122,11 +128,12 @@ def _problem_of(error: ValidationError, location: Any) -> ProblemError:
                 name=".".join(str(part) for part in each["loc"]),
                 detail=_UNKNOWN if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, "),
             )
-            for each in found
-        ]
+            for each in found[:MOST_FAULTS]
+        ],
+        more=len(found[MOST_FAULTS:]),
     )
 
 
-def _invalid(parts: list[ProblemPart]) -> ProblemError:
-    names = ", ".join(part.name or part.location for part in parts)
+def _invalid(parts: list[ProblemPart], *, more: int = 0) -> ProblemError:
+    names = ", ".join(part.name or part.location for part in parts) + (f", and {more} more" if more else "")
     return ProblemError(ProblemType.INVALID, f"{parts[0].location} is not valid: {names}", errors=parts)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from ops.api import access
 from ops.api.known_tokens import KnownTokens
 from ops.api.operation import Scope
 from ops.devstack.stack import Stack
@@ -36,8 +37,10 @@ class Api:
 
 
 @pytest.fixture
-async def api(stack: Stack, tmp_path: Path) -> AsyncIterator[Api]:
+async def api(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
     """The API beside the stack; rows that its callers left behind are removed at the end."""
+    # Each operation is asked without a token several times: more than a stranger may.
+    monkeypatch.setattr(access, "FAILURES_AT_ONCE", 10_000)
     token = create_token(tmp_path / "tokens.json", "contract", frozenset(Scope), now=datetime.now(UTC))
     settings = stack.settings.model_copy(update={"home": tmp_path, "api": ApiSettings(rate_per_second=10_000)})
     async with open_rows(settings) as rows:

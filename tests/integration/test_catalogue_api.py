@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 from yarl import URL
 
-from connectors.postgres import read_times_as_microseconds
+from connectors.postgres import ProductDraft, read_times_as_microseconds
 from connectors.postgres_catalogue import Catalogue, Refusal, open_catalogue
 from ops.api.catalogue_routes import MERGE_PATCH_JSON, operations
 from ops.api.known_tokens import KnownTokens
@@ -340,6 +340,27 @@ async def test_row_that_another_transaction_holds_is_answered_in_time_and_not_wr
             late, waiting = client.put(one(prefix), json={"name": "late"}), client.get(one(f"{prefix}other"))
             assert [response.status for response in await asyncio.gather(late, waiting)] == [503, 503]
         assert (await body_of(client, prefix))["name"] == "first"
+
+
+async def test_write_that_waits_while_the_catalogue_closes_is_not_done_later(
+    dsn: str, database: asyncpg.Connection, prefix: str
+) -> None:
+    draft = ProductDraft(article_id=prefix, name="late")
+    async with database.transaction():
+        await database.execute("INSERT INTO public.products (article_id, name) VALUES ($1, 'first')", prefix)
+        async with open_catalogue(dsn) as catalogue:
+            writing = asyncio.create_task(catalogue.put(draft))
+            await _until_somebody_waits(database)
+            writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert await database.fetchval("SELECT name FROM public.products WHERE article_id = $1", prefix) == "first"
+
+
+async def _until_somebody_waits(database: asyncpg.Connection) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    async with asyncio.timeout(10):
+        while not await database.fetchval(waiting):
+            await asyncio.sleep(0.01)
 
 
 def _relay_to(target: URL) -> Any:

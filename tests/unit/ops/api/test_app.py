@@ -117,6 +117,23 @@ async def test_an_answer_that_takes_too_long_is_504() -> None:
     assert cancelled.is_set()
 
 
+async def test_work_that_is_slow_to_stop_does_not_delay_the_answer() -> None:
+    stop = asyncio.Event()
+
+    async def hang(call: Call[Any, Any, Any]) -> Reply:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await stop.wait()
+            raise SourceError("too late for anybody to hear") from None
+        raise AssertionError
+
+    async with served(operation(handler=hang), limits=Limits(request_seconds=0.05)) as client:
+        async with asyncio.timeout(5), client.get("/thing") as response:
+            assert response.status == 504
+        stop.set()
+
+
 async def test_a_time_out_of_the_operation_itself_is_not_the_limit() -> None:
     async def fail(call: Call[Any, Any, Any]) -> Reply:
         raise TimeoutError

@@ -40,7 +40,7 @@ async def test_without_tokens_a_name_that_resolves_to_loopback_is_refused(host: 
         assert (await response.json())["type"] == "/docs/problems#wrong-host"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
 async def test_without_tokens_a_page_of_another_site_is_refused(origin: str) -> None:
     async with (
         served(operation(method="POST")) as client,

@@ -34,6 +34,8 @@ HOSTILE = [
     '"quoted"',
     "\\",
     "%",
+    "a{b}c",
+    "{article_id}",
     "x" * 255,
     "👗" * 255,
 ]

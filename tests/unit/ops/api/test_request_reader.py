@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,7 @@ from yarl import URL
 
 from ops.api.app import Limits
 from ops.api.operation import Call, Operation, Reply, Success
+from ops.api.request_reader import MOST_FAULTS
 from tests.fakes.api import operation, served
 
 
@@ -109,6 +111,22 @@ async def test_a_header_that_is_not_as_declared_is_422() -> None:
         status, problem = await _put(client, "/thing/a", If_Match="1")
     assert status == 422
     assert [(part["location"], part["name"]) for part in problem["errors"]] == [("header", "If-Match")]
+
+
+async def test_a_header_of_several_lines_is_read_as_one() -> None:
+    async with served(SHOW) as client:
+        headers = [("Content-Type", "application/json"), ("If-Match", '"a"'), ("If-Match", '"b"')]
+        async with client.put("/thing/a", data=b'{"name":"hat"}', headers=headers) as response:
+            assert (await response.json())["if_match"] == '"a", "b"'
+
+
+async def test_a_body_that_is_wrong_all_over_gets_a_short_answer() -> None:
+    body = json.dumps({f"field{number}": 1 for number in range(50_000)}).encode()
+    async with served(SHOW) as client:
+        status, problem = await _put(client, "/thing/a", body)
+    assert status == 422
+    assert len(problem["errors"]) == MOST_FAULTS
+    assert problem["detail"].endswith("and 49951 more")
 
 
 async def test_a_problem_does_not_repeat_what_was_sent() -> None:
