@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ops.backfill.engine import Backfill
 from ops.backfill.parts import BackfillParts
-from ops.catch_up import until_captured
+from ops.catch_up import Pipeline, until_captured
 from ops.reconcile import ReconcileReport, reconcile
 from ops.search import search
 from schemas.errors import ReplayError
@@ -26,19 +26,21 @@ class Verification:
     def check(self) -> None:
         """Refuse a collection that agrees worse with Postgres than the live one.
 
-        Both miss the rows whose records are dead letters. Without a live collection anything is better than nothing.
+        Both lack the rows whose records are dead letters, be it their points or the last state of these: what one is
+        missing may be stale in the other. Without a live collection anything is better than nothing.
 
         Raises:
-            ReplayError: There are more differences of a kind.
+            ReplayError: More rows differ, or more points have no row.
         """
         if self.live is None:
             return
-        for kind in ("missing", "orphaned", "stale"):
-            difference = getattr(self.target, kind)
-            if difference.count > getattr(self.live, kind).count:
+        for kinds in (("missing", "stale"), ("orphaned",)):
+            found = {kind: getattr(self.target, kind) for kind in kinds}
+            if sum(of.count for of in found.values()) > sum(getattr(self.live, kind).count for kind in kinds):
+                counts = ", ".join(f"{of.count} points are {kind}" for kind, of in found.items() if of.count)
+                example = next(of.examples[0] for of in found.values() if of.count)
                 raise ReplayError(
-                    f"the alias stays: in {self.target.collection} {difference.count} points are {kind}, "
-                    f"among them {difference.examples[0]}",
+                    f"the alias stays: in {self.target.collection} {counts}, among them {example}",
                     hint="see the dead letters, and History is gone in docs/operations.md; then lockstep rebuild",
                 )
 
@@ -48,6 +50,7 @@ async def verify(parts: BackfillParts, backfill: Backfill, live: str | None) -> 
 
     Raises:
         SourceError: Postgres cannot be read, or Debezium does not confirm the WAL.
+        BrokerError: The new collection differs, and the workers that the live one waits for make no progress.
         VectorStoreError: Qdrant cannot be read.
     """
 
@@ -59,7 +62,9 @@ async def verify(parts: BackfillParts, backfill: Backfill, live: str | None) -> 
     found = await reconcile(parts.rows, candidate, settle=settle)
     of_live = None
     if live and not found.in_sync:
-        of_live = await reconcile(parts.rows, parts.store, settle=settle)
+        # Fair to both: what a worker has yet to apply is not held against the live one.
+        pipeline = Pipeline(parts.rows, parts.admin, backfill.progress.say)
+        of_live = await reconcile(parts.rows, parts.store, settle=pipeline.settle)
     return Verification(target=found, live=of_live, overlap=await _overlap(parts, backfill) if live else None)
 
 

@@ -8,35 +8,29 @@ a point that is missing, so that an upsert of ours may revive a row that a worke
 are settled after the last upsert.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
-
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from typing import Any, Protocol
 
 from ops.backfill.change_log import ChangeLog
 from ops.backfill.comparison import is_right, newer_than
 from ops.backfill.latest import LatestRows
 from ops.backfill.progress import Progress
+from ops.backfill.requests import Requests, each, in_parts
 from schemas.collection import LiveCollection
 from schemas.document import PROVENANCE, Deletion, Document, Vectors
-from schemas.errors import ErrorKind, LockstepError, ReplayError
+from schemas.errors import ReplayError
 from schemas.record import Place
 from streams.bisect import bisect
 from streams.ports import Embedder
 
 POINTS_A_REQUEST = 256
-REQUESTS_AT_ONCE = 3
 DELETES_A_REQUEST = 200
 NEAR_SECONDS = 1.0
 """Followed closely enough: a pass took no longer, so that no more than that is missing at its end."""
-PATIENCE_SECONDS = 120.0
-
-Item = TypeVar("Item")
 
 ExistingKeys = Callable[[Sequence[str]], Awaitable[set[str]]]
 """Those of the keys that have a row in Postgres. Raises `SourceError`."""
@@ -100,9 +94,12 @@ class Backfill:
     donor: Donor | None = None
     dry_run: bool = False
     progress: Progress = field(default_factory=Progress)
+    requests: Requests = field(default_factory=Requests)
     clock: Callable[[], datetime] = utc_now
     position: dict[int, int] = field(init=False, default_factory=dict)
     """The next offset to read, by partition."""
+    _gone: set[str] = field(init=False, default_factory=set)
+    """Deleted while a write might be late: it would bring them back."""
 
     async def replay(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Write the newest state of every key that has a record in this range; to be used in place of the others.
@@ -158,10 +155,13 @@ class Backfill:
         """Read on to the high watermarks of now, and apply the deletes found there, and nothing else.
 
         Comes when the last upsert is acknowledged. A worker that deleted a point before that, and so could not keep an
-        upsert of ours from reviving it, had read its delete below these watermarks.
+        upsert of ours from reviving it, had read its delete below these watermarks. A delete of ours is repeated if a
+        write was given up before it, since that may have been carried out behind it.
         """
+        if self._gone:
+            await self.requests.until_none_is_late()
         await self.read_further("settling")
-        await self._delete(self.latest.take_changed().gone)
+        await self._delete([*self.latest.take_changed().gone, *self.latest.without_row(self._gone)])
 
     async def remove_orphans(self, existing_keys: ExistingKeys) -> None:
         """Remove the points of rows that neither topic nor Postgres has, though it was read further than their records.
@@ -177,7 +177,9 @@ class Backfill:
                 suspects = [key for key in suspects if key not in present]
                 found = await self.store.payloads(self.target.name, suspects)
                 orphans = [(key, payload[PROVENANCE]) for key, payload in found.items() if self._was_read(payload)]
-                for part in _parts([Deletion(key=key, version=p["version"]) for key, p in orphans], DELETES_A_REQUEST):
+                for part in in_parts(
+                    [Deletion(key=key, version=p["version"]) for key, p in orphans], DELETES_A_REQUEST
+                ):
                     await self._send_deletes(part)
 
     def _was_read(self, payload: Mapping[str, Any]) -> bool:
@@ -224,11 +226,11 @@ class Backfill:
         self.progress.begin(phase, changed.count, "keys")
         await self._delete(changed.gone)
         # The shortest first: texts of like length are embedded together, since a batch is padded to its longest.
-        await _each(_parts(changed.rows, POINTS_A_REQUEST), partial(self._write_part, empty=empty))
+        await each(in_parts(changed.rows, POINTS_A_REQUEST), partial(self._write_part, empty=empty))
         return changed.count
 
     async def _write_part(self, keys: Sequence[str], *, empty: bool) -> None:
-        await self._patiently(lambda: self._bring_up_to_date(keys, empty=empty))
+        await self.requests.patiently(lambda: self._bring_up_to_date(keys, empty=empty))
         self.progress.advance(len(keys))
 
     async def _bring_up_to_date(self, keys: Sequence[str], *, empty: bool) -> None:
@@ -289,48 +291,18 @@ class Backfill:
         await write(self.target.name, whole)
 
     async def _delete(self, keys: Sequence[str]) -> None:
-        for part in _parts(keys, DELETES_A_REQUEST):
+        if self.requests.one_may_be_late:
+            self._gone.update(keys)
+        for part in in_parts(keys, DELETES_A_REQUEST):
             await self._send_deletes(self.latest.deletions(part))
 
     async def _send_deletes(self, deletions: Sequence[Deletion]) -> None:
         if not self.dry_run:
-            await self._patiently(partial(self.store.delete, self.target.name, deletions))
+            await self.requests.patiently(partial(self.store.delete, self.target.name, deletions))
         self.progress.deleted += len(deletions)
         self.progress.advance(len(deletions))
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Try again what passes by itself; an outage is said at once, since the command can be run again."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda e: isinstance(e, LockstepError) and e.kind is ErrorKind.TRANSIENT),
-            wait=wait_random_exponential(multiplier=0.2, max=10.0),
-            stop=stop_after_delay(PATIENCE_SECONDS),
-            reraise=True,
-        )
-        async for one in retrying:
-            with one:
-                await attempt()
 
 
 def _fingerprint(payload: Mapping[str, Any] | None) -> str | None:
     provenance = (payload or {}).get(PROVENANCE)
     return provenance.get("embedding_fingerprint") if isinstance(provenance, dict) else None
-
-
-def _parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), most):
-        yield items[start : start + most]
-
-
-async def _each(parts: Iterator[Sequence[str]], act: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-    """Act on every part, a few at a time; the first error ends the others, and is raised as itself."""
-
-    async def go_through() -> None:
-        for part in parts:
-            await act(part)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(REQUESTS_AT_ONCE):
-                group.create_task(go_through())
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors

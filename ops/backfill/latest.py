@@ -97,6 +97,10 @@ class LatestRows:
         known = self.file.get(keys)
         return [key for key in keys if key not in self.passed_over and not (key in known and known[key].alive)]
 
+    def without_row(self, keys: Collection[str]) -> list[str]:
+        """Those of the keys whose row is gone."""
+        return [key for key, latest in self.file.get(keys).items() if not latest.alive]
+
     def sample(self, size: int) -> list[str]:
         """Keys of rows, drawn at random."""
         return self.file.sample_alive(size)

@@ -14,6 +14,7 @@ from ops.backfill.engine import Backfill, Donor
 from ops.backfill.history import History, SourceRange, TopicHistory
 from ops.backfill.latest import LatestRows
 from ops.backfill.progress import Progress
+from ops.backfill.requests import Requests
 from ops.backfill.spill import LatestFile
 from ops.settings import Settings
 from ops.source import check_epoch, read_marks
@@ -71,6 +72,7 @@ class BackfillParts:
             donor=Donor(store=self.origin, collection=donor) if donor else None,
             dry_run=dry_run,
             progress=progress,
+            requests=Requests(late_seconds=self.settings.qdrant.timeout_seconds),
         )
 
 

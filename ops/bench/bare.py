@@ -23,7 +23,8 @@ from connectors.dense_encoder import load_dense_encoder
 from connectors.kafka_errors import quiet
 from connectors.qdrant import open_client
 from connectors.sparse_encoder import SparseEncoder
-from ops.backfill.engine import POINTS_A_REQUEST, REQUESTS_AT_ONCE
+from ops.backfill.engine import POINTS_A_REQUEST
+from ops.backfill.requests import AT_ONCE
 from ops.commands.rebuild import NICE
 from ops.settings import Settings, load_settings
 from ops.stores import open_rows, open_store
@@ -79,7 +80,7 @@ async def copy_points(settings: Settings, *, reads: bool, guarded: bool) -> floa
 
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for _ in range(REQUESTS_AT_ONCE):
+            for _ in range(AT_ONCE):
                 group.create_task(go_through())
         seconds = time.monotonic() - started
         await store.collections.drop(TARGET)

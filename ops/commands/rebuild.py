@@ -52,7 +52,8 @@ def rebuild(
     """Make the collection anew from the topic, and move the alias to it.
 
     Workers go on writing and people searching meanwhile. Without --model and --recipe the recipe stays, and vectors
-    are taken over. Killed, it goes on at its next run. The old collection is kept: lockstep rollback.
+    are taken over. Killed, it goes on at its next run. The old collection is kept: lockstep rollback. Exit code 1: it
+    is done, and rows differ, as in the collection before.
 
     Example: lockstep rebuild --model lockstep/all-minilm-l6-v2-int8@256 --yes
     """
@@ -164,6 +165,8 @@ def _report(report: "RebuildReport | None", *, dry_run: bool, json: bool) -> Non
         print_json(_as_json(report))
     else:
         _print(report)
+    if report.verification and not report.verification.target.in_sync:
+        raise typer.Exit(1)
 
 
 def _as_json(report: "RebuildReport") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ops.backfill.history import SourceRange
 from ops.backfill.latest import LatestRows
 from ops.backfill.parts import BackfillParts
 from ops.backfill.progress import Progress
+from ops.backfill.requests import Requests
 from ops.rebuild import Rebuild, RebuildPlan, live_of, plan_rebuild
 from schemas.collection import LiveCollection, Phase
 from schemas.document import PROVENANCE, Document
@@ -83,6 +84,7 @@ class World:
             target=target,
             embedder=self.embedder,
             clock=lambda: NOW,
+            requests=Requests(late_seconds=0.0),
             **options,
         )
 
@@ -391,6 +393,36 @@ async def test_promise_2_row_deleted_while_a_backfill_writes_stays_deleted(
 async def filled(backfill: Backfill, *, start: int = 0, empty: bool = False) -> None:
     await backfill.read({0: start})
     await backfill.fill(empty=empty)
+
+
+async def test_promise_2_write_that_lands_behind_the_delete_of_its_row_leaves_no_ghost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topic = Topic()
+    topic.create("A")
+    topic.create("B")
+    topic.delete("A")
+    world = World.of(topic, visible=2)
+    await world.work(0, 2)
+    insert, move = world.store.insert, world.store.point_alias
+    late: list[tuple[str, Sequence[Document]]] = []
+
+    async def insert_late(collection: str, documents: Sequence[Document]) -> None:
+        if not late:
+            late.append((collection, documents))
+            await world.work(2, 3)  # A is deleted, and the delete is followed
+            raise VectorStoreError("timed out", kind=ErrorKind.TRANSIENT)
+        await insert(collection, documents)
+
+    async def move_late(collection: str) -> None:
+        await insert(*late[0])
+        assert set(world.store.by_name[NEW.name].points) == {"A", "B"}
+        await move(collection)
+
+    monkeypatch.setattr(world.store, "insert", insert_late)
+    monkeypatch.setattr(world.store, "point_alias", move_late)
+    await world.rebuild(NEW).run(swap=True, compare=False)
+    assert world.names() == {"B": "Strap top"}
 
 
 async def test_promise_3_rebuild_with_the_same_recipe_embeds_nothing() -> None:

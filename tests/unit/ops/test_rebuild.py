@@ -173,6 +173,14 @@ def test_collection_that_is_worse_than_the_live_one_does_not_go_live(
         found.check()
 
 
+def test_row_that_is_missing_here_and_stale_in_the_live_collection_is_no_obstacle() -> None:
+    stale = Difference(count=1, examples=["A"])
+    Verification(target=report(1), live=ReconcileReport(collection="c", stale=stale), overlap=None).check()
+    orphan = ReconcileReport(collection="c", orphaned=Difference(count=1, examples=["B"]))
+    with pytest.raises(ReplayError, match="1 points are orphaned, among them B"):
+        Verification(target=orphan, live=ReconcileReport(collection="c", stale=stale), overlap=None).check()
+
+
 def test_model_is_changed_and_the_rest_of_the_recipe_stays() -> None:
     small = with_model(OTHER, f"{OFFLINE_MODEL}@256")
     assert (small.model, small.dimensions, small.separator) == (f"{OFFLINE_MODEL}@256", 256, " | ")
