@@ -10,7 +10,7 @@ import typer
 
 from ops.memory import return_freed_memory
 from ops.settings import load_settings
-from ops.terminal import err, out, print_json
+from ops.terminal import ExitCode, err, out, print_json
 
 if TYPE_CHECKING:
     from ops.rebuild import Approve, RebuildPlan, RebuildReport
@@ -166,7 +166,7 @@ def _report(report: "RebuildReport | None", *, dry_run: bool, json: bool) -> Non
     else:
         _print(report)
     if report.verification and not report.verification.target.in_sync:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FOUND_WRONG)
 
 
 def _as_json(report: "RebuildReport") -> dict[str, Any]:
