@@ -4,32 +4,35 @@ import io
 import json
 import logging
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from ops.log_repeats import RepeatHandler, Repeats
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-REPEAT_AFTER_SECONDS = 10.0
 _LIBRARIES = ("aiokafka", "faust", "mode", "kafka")
 
 
 def set_up_logging(level: str, log_format: str) -> None:
-    """Send everything to stderr in one format; libraries speak from WARNING on, and do not repeat themselves."""
+    """Send everything to stderr in one format; libraries speak from WARNING on, and nobody repeats himself for long.
+
+    The format `auto` is text on a terminal and JSON elsewhere.
+    """
     # A log line must not fail on what a record holds, such as a lone surrogate.
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stderr)
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
+    handler = RepeatHandler(sys.stderr, Repeats(_LIBRARIES))
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     for name in ("ops", "streams", "connectors", "schemas", "__main__"):
         logging.getLogger(name).setLevel(level)
-    # While a broker is away aiokafka logs hundreds of lines a second.
-    handler.addFilter(RepeatFilter(_LIBRARIES))
     handler.addFilter(OneLineFilter(_LIBRARIES))
 
 
@@ -79,25 +82,6 @@ class OneLineFilter(logging.Filter):
             reason = " ".join(str(error).split())
             record.msg = f"{record.getMessage()}: {kind.__name__ if kind else 'error'}: {reason}"
             record.args = record.exc_info = record.exc_text = None
-        return True
-
-
-class RepeatFilter(logging.Filter):
-    """Lets a line of these libraries through once in ten seconds, told apart by where in the code it comes from."""
-
-    def __init__(self, prefixes: tuple[str, ...]) -> None:
-        super().__init__()
-        self._prefixes = prefixes
-        self._last: dict[tuple[str, int], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is news."""
-        if not record.name.startswith(self._prefixes):
-            return True
-        key, now = (record.pathname, record.lineno), time.monotonic()
-        if now - self._last.get(key, -REPEAT_AFTER_SECONDS) < REPEAT_AFTER_SECONDS:
-            return False
-        self._last[key] = now
         return True
 
 

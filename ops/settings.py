@@ -187,10 +187,10 @@ class StatusSettings(_Group):
 
 
 class LogSettings(_Group):
-    """`format` is `text` for people or `json` for machines."""
+    """`format` is `text` for people, `json` for machines, or `auto`: text on a terminal, JSON elsewhere."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    format: Literal["text", "json"] = "text"
+    format: Literal["auto", "text", "json"] = "auto"
 
     @field_validator("level", mode="before")
     @classmethod

@@ -106,7 +106,12 @@ class ConnectClient:
         return None if status == HTTPStatus.NOT_FOUND else _status(body)
 
     async def restart(self, name: str, *, only_failed: bool = False) -> None:
-        """Restart connector and tasks; it returns once Connect has accepted, before they run."""
+        """Restart connector and tasks; it returns once Connect has accepted, before they run.
+
+        One that somebody paused or stopped is resumed, which a restart alone does not do; not with `only_failed`.
+        """
+        if not only_failed:
+            await self._request(f"resume connector {name}", "PUT", f"/{quote(name)}/resume")
         flag = str(only_failed).lower()
         path = f"/{quote(name)}/restart?includeTasks=true&onlyFailed={flag}"
         await self._request(f"restart connector {name}", "POST", path)

@@ -108,7 +108,7 @@ def restart(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until the task runs.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
 ) -> None:
-    """Restart the connector and its task, and wait until the task runs.
+    """Restart the connector and its task, also one that was paused, and wait until the task runs.
 
     Example: lockstep connector restart
     """

@@ -48,7 +48,9 @@ class Worker:
         worker = settings.worker.model_copy(
             update={"name": _name(settings.worker, self._number), "web_port": self._ports[self.name]}
         )
-        settings = settings.model_copy(update={"worker": worker, "home": Path(self._home)})
+        # Its log is a file, and yet people read it: `lockstep logs`.
+        log = settings.log.model_copy(update={"format": "text"}) if settings.log.format == "auto" else settings.log
+        settings = settings.model_copy(update={"worker": worker, "log": log, "home": Path(self._home)})
         return Launch(
             # -X says whose worker it is: the only place in a Python command line that takes any text.
             command=[sys.executable, "-X", self.mark, "-m", "ops.cli", "worker"],

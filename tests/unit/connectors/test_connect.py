@@ -38,12 +38,14 @@ class FakeConnect:
         self.refusal: tuple[int, str] | None = None
         self.statuses: list[dict[str, Any] | None] = [status("RUNNING")]
         self.restarts: list[str] = []
+        """`resume`, or the query of a restart, in their order."""
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_put("/connectors/{name}/config", self.put)
         app.router.add_get("/connectors/{name}/status", self.get_status)
         app.router.add_post("/connectors/{name}/restart", self.restart)
+        app.router.add_put("/connectors/{name}/resume", self.resume)
         app.router.add_delete("/connectors/{name}", self.delete)
         return app
 
@@ -70,6 +72,10 @@ class FakeConnect:
             return web.json_response({"error_code": 415, "message": "HTTP 415 Unsupported Media Type"}, status=415)
         self.restarts.append(request.query_string)
         return web.json_response(status("RESTARTING"), status=202)
+
+    async def resume(self, _: web.Request) -> web.Response:
+        self.restarts.append("resume")
+        return web.Response(status=202)
 
     async def delete(self, request: web.Request) -> web.Response:
         if self.configs.pop(request.match_info["name"], None) is None:
@@ -167,6 +173,11 @@ async def test_a_failure_that_stays_counts(fake: FakeConnect, client: ConnectCli
 async def test_restart_asks_for_the_tasks_too(fake: FakeConnect, client: ConnectClient) -> None:
     await client.restart(NAME, only_failed=True)
     assert fake.restarts == ["includeTasks=true&onlyFailed=true"]
+
+
+async def test_restart_resumes_what_was_paused(fake: FakeConnect, client: ConnectClient) -> None:
+    await client.restart(NAME)
+    assert fake.restarts == ["resume", "includeTasks=true&onlyFailed=false"]
 
 
 async def test_removing_what_is_missing_is_no_error(client: ConnectClient) -> None:

@@ -1,0 +1,1 @@
+"""A dashboard for Grafana and rules for Prometheus, as files; no code."""
