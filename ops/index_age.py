@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from connectors.debezium.config import SLOT_NAME
 from connectors.kafka import Watermarks
+from ops.beside import beside
 from schemas.errors import LockstepError
 from streams.topics import APP_ID, PRODUCT_CHANGES
 
@@ -54,6 +55,15 @@ class _Captured:
     high: Mapping[int, int]
 
 
+class Age(Protocol):
+    """How far the index may be behind."""
+
+    @property
+    def seconds(self) -> float | None:
+        """None while it is not known."""
+        ...
+
+
 class IndexAge:
     """An upper bound: every change that Postgres had committed this many seconds ago is in the index.
 
@@ -81,13 +91,8 @@ class IndexAge:
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Look once a second for as long as the block lasts."""
-        watching = asyncio.create_task(self._watch())
-        try:
+        async with beside(self._watch()):
             yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     async def look(self) -> None:
         """Move the marks on. Raises `SourceError` or `BrokerError` when a part cannot be asked."""

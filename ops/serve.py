@@ -5,7 +5,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -21,6 +21,7 @@ from ops.api.dashboard_sampler import Looking, Sampler
 from ops.api.known_tokens import KnownTokens
 from ops.api.metrics_routes import add_metrics
 from ops.api.request_counters import RequestCounters
+from ops.beside import beside
 from ops.counted_search import CountedSearch
 from ops.dead_letter_jobs import LetterRetries, LettersAtHand, retry_letter
 from ops.ending import end
@@ -110,7 +111,7 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
         opened.callback(embedders.close)
         vectors = QueryVectors(embedders)
         opened.push_async_callback(vectors.close)
-        await opened.enter_async_context(_warmed_up(store, embedders))
+        await opened.enter_async_context(beside(_warm_up(store, embedders)))
         jobs = ReconcileJobs(lambda asked, progress: reconcile(settings, asked, progress=progress, embedders=embedders))
         opened.push_async_callback(jobs.close)
         letters = LettersAtHand(settings.kafka.brokers, admin)
@@ -203,20 +204,9 @@ async def _listen(runner: web.AppRunner, api: ApiSettings, tls: ssl.SSLContext |
     logger.info("api serves", extra={"action": "api_start", "web": address})
 
 
-@asynccontextmanager
-async def _warmed_up(store: VectorStore, embedders: Embedders) -> AsyncIterator[None]:
-    """Load the model beside the block; without Qdrant the first search does it."""
-
-    async def load() -> None:
-        try:
-            await embedders.for_recipe((await store.live_collection()).recipe)
-        except LockstepError as error:
-            logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})
-
-    loading = asyncio.create_task(load())
+async def _warm_up(store: VectorStore, embedders: Embedders) -> None:
+    """Load the model; without Qdrant the first search does it."""
     try:
-        yield
-    finally:
-        loading.cancel()
-        with suppress(asyncio.CancelledError):
-            await loading
+        await embedders.for_recipe((await store.live_collection()).recipe)
+    except LockstepError as error:
+        logger.info("model not loaded yet", extra={"action": "warm_up", "reason": str(error)})

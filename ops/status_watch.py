@@ -5,9 +5,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from ops.beside import beside
 from ops.status.report import SyncStatus
 from schemas.collection import CollectionState, Phase
 from schemas.errors import LockstepError
@@ -55,13 +56,8 @@ class StatusWatch:
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Look for as long as the block lasts."""
-        watching = asyncio.create_task(self._watch())
-        try:
+        async with beside(self._watch()):
             yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     async def look(self) -> None:
         """Ask every part. The status names those that cannot be asked; without a status the last look stays."""

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from ops.api.dead_letter_routes import OpenLetters, summary
 from ops.api.history import History, Sample
+from ops.beside import beside
 from ops.dead_letter_jobs import LetterRetries, LettersAtHand
+from ops.index_age import Age
 from ops.status.report import SyncStatus
 from schemas.errors import LockstepError
 
@@ -33,15 +34,6 @@ class Snapshot:
     status: SyncStatus
     age_seconds: float | None
     letters: OpenLetters | None
-
-
-class Age(Protocol):
-    """How far the index may be behind."""
-
-    @property
-    def seconds(self) -> float | None:
-        """None while it is not known."""
-        ...
 
 
 class Looking:
@@ -104,14 +96,11 @@ class Sampler:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look for as long as the block lasts."""
-        task = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            self.close()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with beside(self._run()):
+            try:
+                yield
+            finally:
+                self.close()
 
     def close(self) -> None:
         """Tell everybody who waits that nothing comes any more; safe to repeat."""

@@ -13,6 +13,7 @@ from ops.api.app import Gate
 from ops.api.boundary import CALLER
 from ops.api.operation import Scope
 from ops.api.request_counters import RequestCounters, counted
+from ops.index_age import Age
 from ops.reconcile.report import ReconcileRun
 from ops.status.report import PARTS
 from ops.status_watch import Look
@@ -21,15 +22,6 @@ from streams import metrics
 METRICS_PAGE = "/metrics"
 WAL_STATUSES = ("reserved", "extended", "unreserved", "lost")
 DRIFTS = ("missing", "orphaned", "stale", "drifted", "unreadable")
-
-
-class Age(Protocol):
-    """How far the index may be behind."""
-
-    @property
-    def seconds(self) -> float | None:
-        """None while it is not known."""
-        ...
 
 
 class Watch(Protocol):

@@ -1,12 +1,13 @@
 """The searches: hybrid, by meaning, by words."""
 
 from decimal import Decimal
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ops.api.operation import Call, Operation, Reply, Scope, Success
 from ops.api.problems import ProblemType, unavailable
+from ops.index_age import Age
 from ops.query_vectors import SearchBusyError
 from ops.search import SearchService
 from schemas.errors import EmbeddingError
@@ -24,15 +25,6 @@ _Value = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 # At most 15 digits: two such prices compare in Qdrant, as floats, just as they do exactly.
 _Amount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?$")]
 _Facets = Annotated[str, StringConstraints(pattern=rf"^({_FACET})(,({_FACET})){{0,9}}$")]
-
-
-class Age(Protocol):
-    """How far the index may be behind."""
-
-    @property
-    def seconds(self) -> float | None:
-        """None while it is not known."""
-        ...
 
 
 class SearchParameters(BaseModel):
