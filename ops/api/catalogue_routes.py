@@ -35,7 +35,7 @@ MAX_PAGE = 200
 _COLLECTION = "/products"
 _ONE = "/products/{article_id}"
 _TAG = "catalogue"
-_LIST = "list_products"
+_LIST = "listProducts"
 _ETAG: dict[str, str] = {hdrs.ETAG: "The product's version, for `If-Match`."}
 _LOCATION: dict[str, str] = {hdrs.LOCATION: "The product's address."}
 _OF_WRITES = (ProblemType.REFUSED_BY_DATABASE, ProblemType.CATALOGUE_UNAVAILABLE)
@@ -70,7 +70,7 @@ def operations(catalogue: Catalogue) -> tuple[Operation, ...]:
         Operation(
             method=hdrs.METH_POST,
             path=_COLLECTION,
-            name="create_product",
+            name="createProduct",
             summary="Create a product",
             tag=_TAG,
             scope=Scope.WRITE,
@@ -103,7 +103,7 @@ def operations(catalogue: Catalogue) -> tuple[Operation, ...]:
         Operation(
             method=hdrs.METH_GET,
             path=_ONE,
-            name="get_product",
+            name="getProduct",
             summary="Read a product",
             description="As it is in Postgres now.",
             tag=_TAG,
@@ -116,7 +116,7 @@ def operations(catalogue: Catalogue) -> tuple[Operation, ...]:
         Operation(
             method=hdrs.METH_PUT,
             path=_ONE,
-            name="put_product",
+            name="putProduct",
             summary="Replace or create a product",
             description="A field that is left out becomes null. A write that changes nothing leaves `ETag` as it is.",
             tag=_TAG,
@@ -134,7 +134,7 @@ def operations(catalogue: Catalogue) -> tuple[Operation, ...]:
         Operation(
             method=hdrs.METH_PATCH,
             path=_ONE,
-            name="patch_product",
+            name="patchProduct",
             summary="Change some fields of a product",
             description="A JSON merge patch: null empties a field, a field left out stays as it is.",
             tag=_TAG,
@@ -155,7 +155,7 @@ def operations(catalogue: Catalogue) -> tuple[Operation, ...]:
         Operation(
             method=hdrs.METH_DELETE,
             path=_ONE,
-            name="delete_product",
+            name="deleteProduct",
             summary="Delete a product",
             tag=_TAG,
             scope=Scope.WRITE,

@@ -223,7 +223,7 @@ async def test_pages_show_every_row_once_while_rows_around_them_go(client: TestC
     for key in keys:
         await client.post("/products", json={"article_id": key, "name": "n"})
     seen: list[str] = []
-    after = page_token("list_products", prefix)
+    after = page_token("listProducts", prefix)
     while True:
         page = await (await client.get("/products", params={"limit": 3, "after": after})).json()
         seen += [item["article_id"] for item in page["items"] if item["article_id"].startswith(prefix)]
@@ -254,7 +254,7 @@ async def test_row_that_no_product_can_hold_is_named_and_put_mends_it(
     await database.execute(spoil, prefix)
     found = await client.get(one(prefix))
     assert (found.status, reason in (await found.json())["detail"]) == (409, True)
-    page = await (await client.get("/products", params={"after": page_token("list_products", prefix[:-1])})).json()
+    page = await (await client.get("/products", params={"after": page_token("listProducts", prefix[:-1])})).json()
     assert prefix in [row["article_id"] for row in page["unreadable"]]
     if column == "price":
         refused = await client.patch(one(prefix), data=json.dumps({"color": "Red"}), headers=PATCH)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ops import fresh_search
 from ops.query_vectors import QueryVectors
 from ops.search import SearchService
 from schemas import ranking
@@ -151,6 +152,7 @@ async def test_fresh_pages_are_those_of_an_index_without_what_the_rows_deny(
     ]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ranking, "DEPTH", DEPTH)
+        patched.setattr(fresh_search, "ROUNDS", len(KEYS) + 1)  # each round rejects a point, or is the last
         query = SearchQuery(text="x", mode=mode, filters=filters, limit=limit)
         seen: list[str] = []
         for offset in range(0, 2 * DEPTH, limit):

@@ -248,7 +248,7 @@ async def test_page_out_of_bounds_is_refused(client: TestClient) -> None:
 
 
 async def test_page_token_of_another_query_is_refused(client: TestClient) -> None:
-    for token in (page_token("another_query", "a"), page_token("list_products", "a")[:-1]):
+    for token in (page_token("another_query", "a"), page_token("listProducts", "a")[:-1]):
         await problem(await client.get("/products", params={"after": token}), 422, "invalid-cursor")
 
 
