@@ -24,7 +24,7 @@ check: $(INSTALLED)  ## Format, lint, types, imports, unit tests: under a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n 2 tests/unit
 
 up: $(INSTALLED)  ## Leave the stack running, to play with
 	@$(BIN)/lockstep up --detach
