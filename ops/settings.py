@@ -102,7 +102,7 @@ class QdrantSettings(_Group):
 
 
 class EmbeddingSettings(_Group):
-    """`model` is read by `collections create` only: afterwards the collection's recipe says what embeds it."""
+    """`model` is read where no collection exists yet: afterwards the collection's recipe says what embeds it."""
 
     model: str = Recipe().model
     threads: int | None = Field(default=None, ge=1)

@@ -84,7 +84,9 @@ def apply(
 ) -> None:
     """Create or update the connector, and wait until its task runs.
 
-    Safe to repeat. Example: lockstep connector apply
+    Safe to repeat.
+
+    Example: lockstep connector apply
     """
     _report(asyncio.run(apply_connector(load_settings(), timeout)), json)
 
@@ -108,7 +110,7 @@ def restart(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until the task runs.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
 ) -> None:
-    """Restart the connector and its task, also one that was paused, and wait until the task runs.
+    """Restart the connector and its task, also one that was paused or stopped, and wait until it runs.
 
     Example: lockstep connector restart
     """

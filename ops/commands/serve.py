@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve() -> None:
-    """Serve the HTTP API: the catalogue, the search, and how far the index is behind.
+    """Serve the dashboard and the HTTP API: the catalogue, the search, and how far the index is behind.
 
     It starts while Postgres, Qdrant or the broker is down, and answers with what works; `/health/ready` names the
     rest, `/docs` all there is. Until `lockstep tokens create` it is for this machine only. SIGTERM lets requests in

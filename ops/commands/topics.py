@@ -62,7 +62,7 @@ def apply(
 ) -> None:
     """Create missing topics and set what differs; partitions are never changed, nothing is deleted.
 
-    With LOCKSTEP_SCHEMA_REGISTRY_URL set, the events' schemas are registered there, as <topic>-value. Safe to repeat.
+    With LOCKSTEP_SCHEMA_REGISTRY_URL set, the events' schemas are registered there, as `<topic>-value`. Safe to repeat.
     Exit code 1 if a topic has another number of partitions.
 
     Example: lockstep topics apply --dry-run

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def worker() -> None:
     """Run one worker: take changes from the topic and bring Qdrant up to date.
 
-    Run as many as the topic has partitions, each with its own LOCKSTEP_WORKER_NAME and LOCKSTEP_WORKER_WEB_PORT, under
+    Run at most one a partition of the topic, each with its own LOCKSTEP_WORKER_NAME and LOCKSTEP_WORKER_WEB_PORT, under
     a supervisor that restarts it: exit code 70 is an error that it does not know, 3 a broker that does not answer.
     After 2, a setting that cannot be right or an epoch that is too low, starting it again does not help.
 

@@ -23,7 +23,7 @@ from ops.tokens import create_token, revoke_token
 from tests.e2e.conftest import WORKER, Running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SCREENSHOTS = os.environ.get("LOCKSTEP_SCREENSHOTS")
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """Where the pictures go; else each test's own directory has them."""
 FLAGS = (
     "--no-sandbox",

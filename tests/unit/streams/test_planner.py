@@ -170,7 +170,7 @@ def test_snapshot_read_leaves_the_lsn_of_the_last_change() -> None:
 
 
 def test_first_snapshot_read_sets_no_lsn() -> None:
-    # A transaction in flight at the snapshot commits later with a lower lsn: docs/debezium.md.
+    # A transaction in flight at the snapshot commits later with a lower lsn.
     read = remember(change(R, row=ROW, lsn=9999), None, RECIPE, now_ms=1)
     in_flight = change(U, offset=11, row=CHEAPER, lsn=100)
     assert plan(in_flight, read, remember(in_flight, read, RECIPE, now_ms=1)) == OverwritePayload()
