@@ -106,8 +106,7 @@ def check_running(connector: ConnectorSetup) -> Findings:
         )
     else:
         tasks = ", ".join(task.state for task in status.tasks) or "no task"
-        resume = f'curl -X PUT "$LOCKSTEP_CONNECT_URL/connectors/{status.name}/resume"'
-        yield problem(f"connector {status.name} does not run: {status.state}, {tasks}", resume)
+        yield problem(f"connector {status.name} does not run: {status.state}, {tasks}", "lockstep connector restart")
 
 
 def check_drift(connector: ConnectorSetup, capture: CaptureSetup) -> Findings:

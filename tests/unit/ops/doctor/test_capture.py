@@ -35,8 +35,8 @@ DELETES = "transforms.unwrap.delete.tombstone.handling.mode"
 BREAKS = [
     Break(checks.check_presence, (replace(CAPTURE, connector=None),), PROBLEM, "does not exist", APPLY),
     Break(checks.check_running, status(tasks=(FAILED,)), PROBLEM, "permission denied for table products", "roles.sql"),
-    Break(checks.check_running, status(state="PAUSED"), PROBLEM, "PAUSED, RUNNING", "/resume"),
-    Break(checks.check_running, status(tasks=()), PROBLEM, "no task", "/resume"),
+    Break(checks.check_running, status(state="PAUSED"), PROBLEM, "PAUSED, RUNNING", "connector restart"),
+    Break(checks.check_running, status(tasks=()), PROBLEM, "no task", "connector restart"),
     Break(checks.check_drift, option("tombstones.on.delete", "false"), PROBLEM, "compaction never drops", APPLY),
     Break(checks.check_drift, option("message.key.columns", None), PROBLEM, "is not set, ours is", APPLY),
     Break(checks.check_drift, option("decimal.handling.mode", "precise"), PROBLEM, "lose their exactness", APPLY),
