@@ -120,7 +120,7 @@ async def open_api(settings: Settings, tokens: KnownTokens) -> AsyncIterator[web
         dead_letters = dead_letter_routes.operations(letters.read, retries)
 
         async def status(before: SyncStatus | None) -> SyncStatus:
-            return await sync_status(settings, rows, store, admin, before=before)
+            return await sync_status(settings, rows, store, admin, before=before, letters=letters)
 
         sampler = Sampler(Looking(status, age, letters, retries))
         await opened.enter_async_context(sampler.running())

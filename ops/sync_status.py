@@ -13,7 +13,7 @@ from connectors.debezium.failures import failure_hint, failure_reason
 from connectors.kafka import KafkaAdmin
 from connectors.postgres import Postgres
 from connectors.qdrant import QdrantStore
-from ops.dead_letters import Selection, find_letters
+from ops.dead_letter_jobs import LettersAtHand
 from ops.reconcile.keeping import Keeping
 from ops.settings import Settings
 from ops.status.change_times import read_change_times
@@ -58,11 +58,13 @@ async def sync_status(
     *,
     within_seconds: float | None = None,
     before: SyncStatus | None = None,
+    letters: LettersAtHand | None = None,
 ) -> SyncStatus:
     """Ask every part, all at once, and judge the answers. Raises nothing of a part's.
 
     Each part has `within_seconds`, by default as the settings say. `before` is an earlier look: with it, a lag that
-    stands still is told from one that shrinks.
+    stands still is told from one that shrinks. Who looks again and again keeps `letters`: without them the whole topic
+    of dead letters is read each time.
     """
     within = within_seconds or settings.status.timeout_seconds
     asked: Mapping[str, Awaitable[Any]] = {
@@ -72,14 +74,14 @@ async def sync_status(
         "group": _group(admin),
         "slot": _slot(rows),
         "connector": _connector(settings, within),
-        "open_dead_letters": _open_dead_letters(settings),
+        "open_dead_letters": _open_dead_letters(letters or LettersAtHand(settings.kafka.brokers, admin)),
     }
     answers, workers = await asyncio.gather(
         asyncio.gather(*(_answer(part, within) for part in asked.values())),
         ask_workers(settings.status.worker_urls, within_seconds=within),
     )
     by_part = dict(zip(asked, answers, strict=True))
-    counted, letters = by_part["rows"].told, by_part["open_dead_letters"].told
+    counted, reasons = by_part["rows"].told, by_part["open_dead_letters"].told
     at = datetime.now(UTC)
     status = SyncStatus(
         at=at,
@@ -92,8 +94,8 @@ async def sync_status(
         work=add_up(workers),
         slot=by_part["slot"].told,
         connector=by_part["connector"].told,
-        open_dead_letters=None if letters is None else letters.total(),
-        dead_letters_by_reason=letters,
+        open_dead_letters=None if reasons is None else reasons.total(),
+        dead_letters_by_reason=reasons,
         last_reconcile=Keeping(settings.home).last_run(),
         unavailable={name: answer.reason for name, answer in by_part.items() if answer.reason},
         hints={name: answer.hint for name, answer in by_part.items() if answer.hint},
@@ -210,7 +212,6 @@ async def _connector(settings: Settings, within_seconds: float) -> ConnectorStat
     )
 
 
-async def _open_dead_letters(settings: Settings) -> Counter[str]:
+async def _open_dead_letters(letters: LettersAtHand) -> Counter[str]:
     """The open ones, by the class of the error."""
-    letters = (await find_letters(settings.kafka.brokers, Selection())).letters()
-    return Counter(found.letter.error_class for found in letters if found.resolution is None)
+    return Counter(found.letter.error_class for found in await letters.read())

@@ -115,7 +115,7 @@ DECLARATIONS: tuple[TopicDeclaration, ...] = (
         key="notification id",
         partitions=1,
         writer="Debezium",
-        readers="lockstep status",
+        readers="operators",
         config={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)},
     ),
     TopicDeclaration(
@@ -123,7 +123,7 @@ DECLARATIONS: tuple[TopicDeclaration, ...] = (
         key="server name",
         partitions=1,
         writer="Debezium",
-        readers="lockstep status",
+        readers="lockstep doctor",
         config={"cleanup.policy": "delete", "retention.ms": str(DAY_MS)},
     ),
     TopicDeclaration(
