@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NotRequired, TypeVar
 
+import orjson
 from qdrant_client import AsyncQdrantClient, models
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from connectors.qdrant_collections import QdrantCollections, metadata_of, recipe_of
 from connectors.qdrant_errors import reading, translated
 from connectors.qdrant_requests import (
+    Json,
     none_newer,
     overwrite_payload,
     parts_of,
     payload_indexes,
-    point_of,
+    points_of,
     removals,
     vectors_of,
 )
@@ -49,6 +52,22 @@ async def open_client(url: str, *, api_key: str | None, timeout_seconds: float) 
         yield client
     finally:
         await client.close()
+
+
+class _Point(TypedDict):
+    id: str | int
+    payload: NotRequired[dict[str, Any] | None]
+
+
+class _Retrieved(TypedDict):
+    result: list[_Point]
+
+
+class _Written(TypedDict):
+    status: str
+
+
+Answer = TypeVar("Answer", _Retrieved, _Written)
 
 
 class QdrantStore:
@@ -103,18 +122,19 @@ class QdrantStore:
     async def stored_points(self, collection: str, keys: Sequence[str]) -> Mapping[str, StoredPoint]:
         """Read the provenance of these keys' points in one request."""
         ids = {point_id(key): key for key in keys}
+        wanted = {"ids": list(ids), "with_payload": [PROVENANCE], "with_vector": False}
         with reading("read points of", collection):
-            points = await self._client.retrieve(
-                collection, ids=list(ids), with_payload=[PROVENANCE], with_vectors=False
-            )
-        return {ids[str(point.id)]: _stored((point.payload or {}).get(PROVENANCE)) for point in points}
+            found = await self._request(_Retrieved, "POST", "points", collection, wanted)
+        return {
+            ids[str(point["id"])]: _stored((point.get("payload") or {}).get(PROVENANCE)) for point in found["result"]
+        }
 
     async def upsert(self, collection: str, documents: Sequence[Document]) -> None:
         """Write points whole, one clause a point: each is judged by its own version."""
         for part in parts_of(documents):
-            points = [point_of(document) for document in part]
-            with translated("write points of", collection):
-                await self._client.upsert(collection, points=points, update_filter=none_newer(part), wait=True)
+            await self._write(
+                "PUT", "points", collection, {"points": points_of(part), "update_filter": none_newer(part)}
+            )
 
     async def insert(self, collection: str, documents: Sequence[Document]) -> None:
         """Write points that are not there yet, whole; one that is there is left alone, whatever it holds.
@@ -122,11 +142,7 @@ class QdrantStore:
         Costs the server a quarter less than `upsert`: no point is judged by its version.
         """
         for part in parts_of(documents):
-            points = [point_of(document) for document in part]
-            with translated("write points of", collection):
-                await self._client.upsert(
-                    collection, points=points, update_mode=models.UpdateMode.INSERT_ONLY, wait=True
-                )
+            await self._write("PUT", "points", collection, {"points": points_of(part), "update_mode": "insert_only"})
 
     async def overwrite_payloads(self, collection: str, documents: Sequence[Document]) -> None:
         """Replace payloads whole, by filter; the vectors stay.
@@ -135,16 +151,30 @@ class QdrantStore:
         text.
         """
         for part in parts_of(documents):
-            with translated("write points of", collection):
-                await self._client.batch_update_points(
-                    collection, update_operations=[overwrite_payload(document) for document in part], wait=True
-                )
+            operations = [overwrite_payload(document) for document in part]
+            await self._write("POST", "points/batch", collection, {"operations": operations})
 
     async def delete(self, collection: str, deletions: Sequence[Deletion]) -> None:
         """Remove points by one filter with a clause a point."""
-        selector = models.FilterSelector(filter=removals(deletions))
+        await self._write("POST", "points/delete", collection, {"filter": removals(deletions)})
+
+    async def _write(self, method: str, path: str, collection: str, body: Json) -> None:
+        """Returns once it is applied."""
         with translated("write points of", collection):
-            await self._client.delete(collection, points_selector=selector, wait=True)
+            await self._request(_Written, method, path, collection, body, wait="true")
+
+    async def _request(
+        self, answer: type[Answer], method: str, path: str, collection: str, body: Json, **parameters: str
+    ) -> Answer:
+        return await self._client.http.client.request(
+            type_=answer,
+            method=method,
+            url=f"/collections/{{collection_name}}/{path}",
+            path_params={"collection_name": collection},
+            params=parameters,
+            headers={"Content-Type": "application/json"},
+            content=orjson.dumps(body),
+        )
 
     async def probe(self, collection: str) -> None:
         """Write a point of no row and remove it."""

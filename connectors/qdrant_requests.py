@@ -1,4 +1,7 @@
-"""What Lockstep sends to Qdrant: points, conditions and indexes in the client's own models."""
+"""What Lockstep sends to Qdrant: points, conditions and indexes.
+
+Writes are plain JSON: building the client's models took as long as Qdrant took to apply them.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +21,8 @@ from schemas.document import (
 )
 from schemas.product import TEXT_COLUMNS
 
+Json = dict[str, Any]
+
 REQUEST_BYTES = 8 * 1024 * 1024
 POINT_BYTES = 12 * 1024
 """About what vectors, provenance and the point's own condition take."""
@@ -34,44 +39,35 @@ def payload_indexes() -> dict[str, models.PayloadSchemaType]:
     }
 
 
-def point_of(document: Document) -> models.PointStruct:
-    """The point, whole; the document must have vectors."""
-    return models.PointStruct(id=point_id(document.key), vector=_named_vectors(document), payload=document.payload())
+def points_of(documents: Sequence[Document]) -> list[Json]:
+    """The points, whole; each document must have vectors."""
+    return [{"id": point_id(d.key), "vector": _named_vectors(d), "payload": d.payload()} for d in documents]
 
 
-def overwrite_payload(document: Document) -> models.UpdateOperation:
+def overwrite_payload(document: Document) -> Json:
     """Replace the payload of a point that has this text's vector and no newer version."""
-    fingerprint = models.FieldCondition(
-        key=FINGERPRINT_FIELD, match=models.MatchValue(value=document.provenance.embedding_fingerprint)
-    )
-    condition = models.Filter(
-        must=[models.HasIdCondition(has_id=[point_id(document.key)]), fingerprint],
-        must_not=[_above(document.provenance.version)],
-    )
-    return models.OverwritePayloadOperation(
-        overwrite_payload=models.SetPayload(payload=document.payload(), filter=condition)
-    )
+    provenance = document.provenance
+    condition = {
+        "must": [
+            {"has_id": [point_id(document.key)]},
+            {"key": FINGERPRINT_FIELD, "match": {"value": provenance.embedding_fingerprint}},
+        ],
+        "must_not": [_above(provenance.version)],
+    }
+    return {"overwrite_payload": {"payload": document.payload(), "filter": condition}}
 
 
-def removals(deletions: Sequence[Deletion]) -> models.Filter:
+def removals(deletions: Sequence[Deletion]) -> Json:
     """The points to remove, one clause a point: each is judged by its own version."""
-    clauses: list[models.Condition] = [
-        models.Filter(must=[models.HasIdCondition(has_id=[point_id(d.key)])], must_not=[_above(d.version)])
-        for d in deletions
-    ]
-    return models.Filter(should=clauses)
+    return {"should": [{"must": [{"has_id": [point_id(d.key)]}], "must_not": [_above(d.version)]} for d in deletions]}
 
 
-def none_newer(documents: Sequence[Document]) -> models.Filter:
+def none_newer(documents: Sequence[Document]) -> Json:
     """The condition of an upsert, one clause a point: a point that carries a newer version is left alone.
 
     `must_not: version > mine`, since a point without the field matches no range and could never be written again.
     """
-    clauses: list[models.Condition] = [
-        models.Filter(must=[models.HasIdCondition(has_id=[point_id(d.key)]), _above(d.provenance.version)])
-        for d in documents
-    ]
-    return models.Filter(must_not=clauses)
+    return {"must_not": [{"must": [{"has_id": [point_id(d.key)]}, _above(d.provenance.version)]} for d in documents]}
 
 
 def parts_of(documents: Sequence[Document]) -> Iterator[list[Document]]:
@@ -102,16 +98,16 @@ def vectors_of(point: models.Record) -> Vectors | None:
     return Vectors(dense=dense, sparse_indices=words.indices, sparse_values=words.values)  # type: ignore[arg-type]  # a named vector is a list of floats
 
 
-def _above(version: int) -> models.FieldCondition:
-    return models.FieldCondition(key=VERSION_FIELD, range=models.Range(gt=version))
+def _above(version: int) -> Json:
+    return {"key": VERSION_FIELD, "range": {"gt": version}}
 
 
-def _named_vectors(document: Document) -> dict[str, Any]:
+def _named_vectors(document: Document) -> Json:
     vectors = document.vectors
     if vectors is None:
         raise ValueError(f"no vectors for {document.key}")
     # Both vectors every time: on some servers an upsert without one keeps the old one.
     return {
         DENSE_VECTOR: vectors.dense,
-        SPARSE_VECTOR: models.SparseVector(indices=vectors.sparse_indices, values=vectors.sparse_values),
+        SPARSE_VECTOR: {"indices": vectors.sparse_indices, "values": vectors.sparse_values},
     }
