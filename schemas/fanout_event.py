@@ -4,6 +4,7 @@ Attributes travel in headers named `ce_…`, the body is one of the models below
 as plain UTF-8 text: not the JSON object that is the key of Debezium's records.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -142,7 +143,7 @@ class EventHeaders(_Model):
     content_type: Literal["application/json"] = Field(default="application/json", alias="content-type")
 
 
-def event_id(model: type[EventData], place: Place, epoch: int) -> str:
+def event_id(model: type[EventData], place: Place | str, epoch: int) -> str:
     """`<topic>/<epoch>/<place of the source record>`: the same however often the record is applied.
 
     The epoch tells apart the places of a source topic that was made anew.
@@ -152,26 +153,41 @@ def event_id(model: type[EventData], place: Place, epoch: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FanoutEvent:
-    """One event, and the partition that it goes to."""
+    """One event, and the partition that it goes to.
+
+    `fields` are those of its model, all of them, by name: what the worker's own rules give is not validated again.
+    """
 
     id: str
     partition: int
-    data: EventData
+    model: type[EventData]
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, data: EventData, *, id: str, partition: int) -> Self:
+        """The event that carries this."""
+        return cls(id=id, partition=partition, model=type(data), fields=vars(data))
+
+    @cached_property
+    def data(self) -> EventData:
+        """What it carries."""
+        return self.model.model_validate(self.fields)
 
     @property
     def topic(self) -> str:
         """Where it is published."""
-        return self.data.topic
+        return self.model.topic
 
     @property
     def type(self) -> str:
         """CloudEvents' type."""
-        return TYPE_PREFIX + self.data.topic
+        return TYPE_PREFIX + self.model.topic
 
     @property
     def key(self) -> bytes:
         """The record's key."""
-        return self.data.article_id.encode()
+        article_id: str = self.fields["article_id"]
+        return article_id.encode()
 
     def headers(self) -> list[tuple[str, bytes]]:
         """`EventHeaders` as the record holds them."""
@@ -183,14 +199,14 @@ class FanoutEvent:
             ("ce_subject", self.key),
             ("content-type", b"application/json"),
         ]
-        if self.data.committed_at is not None:
-            headers.append(("ce_time", self.data.committed_at.encode()))
+        if (committed_at := self.fields["committed_at"]) is not None:
+            headers.append(("ce_time", committed_at.encode()))
         return headers
 
     @cached_property
     def body(self) -> bytes:
         """The record's value."""
-        return orjson.dumps(vars(self.data))  # no field holds another model
+        return orjson.dumps(self.fields)  # no field holds another model
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
@@ -207,4 +223,4 @@ class FanoutEvent:
             data = model.model_validate(orjson.loads(record.value or b""))
         except (ValidationError, ValueError) as error:
             raise DecodeError(f"{record.place} is no event: {error}") from error
-        return cls(id=headers.ce_id, partition=record.place.partition, data=data)
+        return cls.of(data, id=headers.ce_id, partition=record.place.partition)

@@ -81,6 +81,7 @@ def _change(t: Transition) -> dict[str, Any]:
         "changed_fields": _changed_fields(t),
         "before": t.before,
         "after": t.after,
+        "cut": False,
     }
 
 
@@ -95,7 +96,7 @@ def _prices(t: Transition) -> dict[str, Any]:
 RULES: tuple[Rule, ...] = (
     Rule(ProductChanged, when=row_differs, what=_change),
     Rule(PriceChanged, when=price_differs, what=_prices),
-    Rule(ProductRemoved, when=row_is_gone, what=lambda t: {"row": t.before}),
+    Rule(ProductRemoved, when=row_is_gone, what=lambda t: {"row": t.before, "cut": False}),
     Rule(ProductIndexed, when=is_searchable, what=lambda t: {"recipe": t.recipe, "searchable_at": t.searchable_at}),
 )
 
@@ -139,20 +140,20 @@ def _row_before(applied: Applied) -> ProductRow | None:
 
 def _event(rule: Rule, t: Transition) -> FanoutEvent:
     change = t.change
-    data = rule.event(
-        article_id=change.key,
-        version=change.version,
-        source=t.source,
-        lsn=change.lsn,
-        committed_at=t.committed_at,
-        **rule.what(t),
-    )
     return FanoutEvent(
-        id=event_id(rule.event, change.place, change.version >> OFFSET_BITS),
+        id=event_id(rule.event, t.source, change.version >> OFFSET_BITS),
         # The source's partition, not one that our key's bytes would choose: so the changes of a key stay in one
         # partition, in order, for as long as the source's do, and no two workers ever write it at a time.
         partition=change.place.partition,
-        data=data,
+        model=rule.event,
+        fields={
+            "article_id": change.key,
+            "version": change.version,
+            "source": t.source,
+            "lsn": change.lsn,
+            "committed_at": t.committed_at,
+            **rule.what(t),
+        },
     )
 
 
@@ -167,13 +168,13 @@ def _fit(event: FanoutEvent, limit_bytes: int) -> FanoutEvent:
 
 def _cuts(event: FanoutEvent) -> Iterator[FanoutEvent]:
     """The event, smaller each time; nothing for one that holds no row."""
-    match event.data:
-        case ProductChanged(before=before, after=after) as data:
-            for kept in (data.changed_fields, ()):
-                rows = {"before": _only(before, kept), "after": _only(after, kept), "cut": True}
-                yield replace(event, data=data.model_copy(update=rows))
-        case ProductRemoved(row=row) as data:
-            yield replace(event, data=data.model_copy(update={"row": _only(row, ()), "cut": True}))
+    fields = event.fields
+    if event.model is ProductChanged:
+        for kept in (fields["changed_fields"], ()):
+            rows = {name: _only(fields[name], kept) for name in ("before", "after")}
+            yield replace(event, fields={**fields, **rows, "cut": True})
+    elif event.model is ProductRemoved:
+        yield replace(event, fields={**fields, "row": _only(fields["row"], ()), "cut": True})
 
 
 def _only(row: ProductRow | None, columns: Iterable[str]) -> ProductRow | None:

@@ -101,7 +101,7 @@ def event(number: int, *, partition: int = 0, text: str = "") -> FanoutEvent:
         before={"description": None},
         after={"description": text},
     )
-    return FanoutEvent(id=event_id(ProductChanged, place, 0), partition=partition, data=data)
+    return FanoutEvent.of(data, id=event_id(ProductChanged, place, 0), partition=partition)
 
 
 async def test_promise_1_published_events_stand_in_their_partitions_in_order(broker: Broker) -> None:

@@ -64,7 +64,7 @@ class Shop:
             after=row | {"price": new},
         )
         price = PriceChanged(**common, old_price=old, new_price=new)
-        return [FanoutEvent(id=event_id(type(data), place, 0), partition=0, data=data) for data in (changed, price)]
+        return [FanoutEvent.of(data, id=event_id(type(data), place, 0), partition=0) for data in (changed, price)]
 
 
 @pytest.fixture

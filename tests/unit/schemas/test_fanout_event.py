@@ -40,7 +40,7 @@ def price_changed(**fields: Any) -> FanoutEvent:
         }
         | fields
     )
-    return FanoutEvent(id=event_id(PriceChanged, PLACE, 2), partition=3, data=data)
+    return FanoutEvent.of(data, id=event_id(PriceChanged, PLACE, 2), partition=3)
 
 
 def record(event: FanoutEvent, **changes: Any) -> Record:

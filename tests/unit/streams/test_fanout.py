@@ -309,3 +309,16 @@ async def test_rows_that_came_or_went_and_are_too_large_are_left_out() -> None:
     assert (deleted.data.cut, deleted.data.before, deleted.data.after) == (True, {}, None)
     assert isinstance(removed.data, ProductRemoved)
     assert (removed.data.cut, removed.data.row) == (True, {})
+
+
+async def test_events_of_the_rules_have_every_field_of_their_model_and_each_is_valid() -> None:
+    """They are not validated on their way: `data` validates them here."""
+    events = [
+        *await routed(Topic(), of("create 1.00"), of("update 2.00")),
+        *await routed(Topic(), of("create 1.00"), of("delete")),
+        await large(FRAME_BYTES + 2_000, text=10_000, changed_text=10),
+    ]
+    assert {event.model for event in events} == {ProductChanged, PriceChanged, ProductRemoved, ProductIndexed}
+    for event in events:
+        assert vars(event.data) == event.fields
+        assert event.fields.keys() == event.model.model_fields.keys()

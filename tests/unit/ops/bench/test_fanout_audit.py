@@ -21,7 +21,7 @@ NEW: ProductRow = {"article_id": "a", "price": "2.00"}
 
 
 def _event(data: EventData) -> FanoutEvent:
-    return FanoutEvent(id=f"{data.topic}/0/{data.source}", partition=0, data=data)
+    return FanoutEvent.of(data, id=f"{data.topic}/0/{data.source}", partition=0)
 
 
 def _common(version: int, key: str = "a") -> dict[str, Any]:

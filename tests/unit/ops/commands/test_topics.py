@@ -51,7 +51,7 @@ def record_of(model: type[EventData], **fields: Any) -> Record:
         "lsn": 7,
         "committed_at": "2026-11-20T10:00:00.000000Z",
     }
-    event = FanoutEvent(id=event_id(model, PLACE, 0), partition=0, data=model(**common | fields))
+    event = FanoutEvent.of(model(**common | fields), id=event_id(model, PLACE, 0), partition=0)
     return Record(
         place=Place(topic=event.topic, partition=0, offset=3),
         key=event.key,
