@@ -8,14 +8,15 @@ import socket
 import time
 from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NoReturn
 
 import faust
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from connectors.event_producer import EventProducer
 from connectors.kafka import KafkaAdmin
+from connectors.ordered_producer import OrderedProducer
 from ops.ending import UNKNOWN_ERROR_EXIT_CODE, end, end_with_any_thread, stop_at_once, stop_for
 from ops.settings import Settings
 from ops.source import look_at_source
@@ -26,7 +27,9 @@ from ops.watchdog import Watchdog
 from schemas.errors import BrokerError, ErrorKind, LockstepError, SettingsError
 from streams import topics
 from streams.agents import register_indexer
-from streams.app import create_app, has_broker, ready_partitions, recovered
+from streams.app import commit, create_app, has_broker, ready_partitions, recovered
+from streams.batch_line import BatchLine
+from streams.changelog import Changelog
 from streams.counters import Counters
 from streams.dead_letters import FaustDeadLetters
 from streams.health import Health
@@ -59,7 +62,6 @@ async def run_worker(settings: Settings) -> None:
     await _wait_for_topics(settings)
     end_with_any_thread()
     health = Health()
-    turn = asyncio.Lock()
     counters = Counters()
     pulse = Pulse(limit_seconds=settings.worker.session_timeout_seconds / 2, stop=stop_at_once)
     async with AsyncExitStack() as opened:
@@ -67,12 +69,20 @@ async def run_worker(settings: Settings) -> None:
         rows = await opened.enter_async_context(open_rows(settings, connect_now=False))
         app = _create_app(settings)
         faust_table = declare_table(app)
-        table = FaustIndexedRows(faust_table)
+        producer = await opened.enter_async_context(
+            OrderedProducer(settings.kafka.brokers, max_record_bytes=topics.MAX_RECORD_BYTES)
+        )
+        changelog = Changelog(faust_table, producer)
+        table = FaustIndexedRows(faust_table, changelog.send)
         admin = await opened.enter_async_context(KafkaAdmin(settings.kafka.brokers))
         verification = verify_source_at_recovery(
             app,
             faust_table,
-            SourceGuard(marks=FaustMarks(faust_table), look=lambda: look_at_source(admin), epoch=settings.worker.epoch),
+            SourceGuard(
+                marks=FaustMarks(faust_table, changelog.send),
+                look=lambda: look_at_source(admin),
+                epoch=settings.worker.epoch,
+            ),
             topic=topics.PRODUCT_CHANGES,
             stop=stop_for,
         )
@@ -96,20 +106,22 @@ async def run_worker(settings: Settings) -> None:
             set_aside=settings.set_aside_places,
             trail=FileTrail(settings.worker.trail, settings.worker.name) if settings.worker.trail else None,
             note_deletes=late_deletes.note,
+            events=producer if settings.worker.fanout else None,
         )
-        if settings.worker.fanout:
-            indexer.events = await opened.enter_async_context(
-                EventProducer(settings.kafka.brokers, max_record_bytes=topics.MAX_RECORD_BYTES)
-            )
+        line = BatchLine(
+            indexer=indexer,
+            pulse=pulse,
+            verification=verification,
+            current_generation=lambda: app.consumer_generation_id,
+            commit=partial(commit, app),
+            stop=stop_at_once,
+        )
         register_indexer(
             app,
             app.topic(topics.PRODUCT_CHANGES, partitions=topics.PARTITIONS),
-            indexer,
-            pulse=pulse,
+            line,
             batch_records=settings.worker.batch_records,
             batch_wait_seconds=settings.worker.batch_wait_seconds,
-            turn=turn,
-            verification=verification,
             stop=stop_at_once,
         )
 
@@ -149,7 +161,7 @@ async def run_worker(settings: Settings) -> None:
         register_pages(app, state=state, silence_seconds=pulse.silence_seconds)
         watchdog = Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once)
         background = [pulse.keep(), late_deletes.keep(), lag.keep(), recent.keep(), _warm_up(indexer)]
-        await _run(app, background, watchdog, turn, health)
+        await _run(app, background, watchdog, line, health)
 
 
 async def _wait_for_topics(settings: Settings) -> None:
@@ -223,7 +235,7 @@ async def _run(
     app: faust.App,
     background: Iterable[Coroutine[Any, Any, None]],
     watchdog: Watchdog,
-    turn: asyncio.Lock,
+    line: BatchLine,
     health: Health,
 ) -> NoReturn:
     """Run the app until it is told to stop; the process ends here."""
@@ -247,7 +259,7 @@ async def _run(
     if not told_to_stop.is_set():
         stop_at_once(_crash_reason(app))
     watchdog.stop()
-    await _until_between_batches(turn, health)
+    await _until_between_batches(line, health)
     for task in beside:
         task.cancel()
     logger.info("worker stopped", extra={"action": "worker_stop"})
@@ -256,9 +268,9 @@ async def _run(
     end(ExitCode.DONE)
 
 
-async def _until_between_batches(turn: asyncio.Lock, health: Health) -> None:
-    """Let the batch in progress come to its end, unless it is held; none begins after it."""
-    taking = asyncio.create_task(turn.acquire())
+async def _until_between_batches(line: BatchLine, health: Health) -> None:
+    """Let the batches under way come to their end, unless they are held; none begins after them."""
+    resting = asyncio.create_task(line.rest())
     until = time.monotonic() + STOP_WITHIN_SECONDS
-    while not taking.done() and health.trouble() is None and time.monotonic() < until:
-        await asyncio.wait({taking}, timeout=LOOK_EVERY_SECONDS)
+    while not resting.done() and health.trouble() is None and time.monotonic() < until:
+        await asyncio.wait({resting}, timeout=LOOK_EVERY_SECONDS)

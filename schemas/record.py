@@ -1,7 +1,7 @@
-"""A Kafka record as we receive it, and the place where it stands."""
+"""A Kafka record as we receive it or send it, and the place where it stands."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 OFFSET_BITS = 40
 """Bits of a version that hold the offset; the epoch stands above them."""
@@ -53,3 +53,20 @@ class Record:
             if key == name:
                 return value
         return None
+
+
+class OutgoingRecord(Protocol):
+    """A record to publish, to a partition that is chosen already; without a body it is a tombstone."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102  # all four as in `Record`
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes: ...  # noqa: D102
+    @property
+    def body(self) -> bytes | None: ...  # noqa: D102
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Name and value of each."""
+        ...

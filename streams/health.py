@@ -38,46 +38,67 @@ def part_of(error: LockstepError) -> str:
 
 
 @dataclass(slots=True)
+class _Hold:
+    """Why one of those that hold does so, and since when."""
+
+    reason: str
+    hint: str | None
+    part: str
+    since: float
+    part_since: float
+
+
+@dataclass(slots=True)
 class Health:
     """Times are by the clock, in seconds.
 
+    Two batches may be held at a time, one as it is written and one as it is confirmed: what held first is shown.
     `retries` counts attempts that are repeated, by part and kind of error; `errors` are those that the worker met last.
     """
 
-    held_reason: str | None = None
-    held_hint: str | None = None
-    held_part: str | None = None
-    held_since: float | None = None
     confirming_since: float | None = None
     retries: Counter[tuple[str, str]] = field(
         default_factory=lambda: Counter({(part, kind.value): 0 for part in PARTS for kind in REPEATED})
     )
     errors: LastErrors = field(default_factory=LastErrors)
     clock: Callable[[], float] = time.monotonic
-    _part_since: float = field(init=False, default=0.0)
+    _holds: dict[object, _Hold] = field(init=False, default_factory=dict)
     _held_seconds: dict[str, float] = field(init=False, default_factory=lambda: dict.fromkeys(PARTS, 0.0))
 
-    def hold(self, error: LockstepError) -> bool:
+    @property
+    def held_reason(self) -> str | None:
+        """The error that the partitions are held for."""
+        return hold.reason if (hold := self._first()) else None
+
+    @property
+    def held_hint(self) -> str | None:
+        """What to do about it."""
+        return hold.hint if (hold := self._first()) else None
+
+    def hold(self, error: LockstepError, by: object = None) -> bool:
         """Note why the partitions are held, after an attempt that failed; True when that is news."""
         part, now = part_of(error), self.clock()
         self.retries[part, error.kind.value] += 1
         self.errors.note(error)
-        news = self.held_reason != str(error)
-        self.held_reason, self.held_hint = str(error), error.hint
-        if self.held_since is None:
-            self.held_since = now
-        if self.held_part != part:
-            self._end_part(now)
-            self.held_part, self._part_since = part, now
+        held = self._holds.get(by)
+        if held is None:
+            self._holds[by] = _Hold(str(error), error.hint, part, now, now)
+            return True
+        news = held.reason != str(error)
+        held.reason, held.hint = str(error), error.hint
+        if held.part != part:
+            self._held_seconds[held.part] += now - held.part_since
+            held.part, held.part_since = part, now
         return news
 
-    def release(self) -> float | None:
+    def release(self, by: object = None) -> float | None:
         """Go on; the seconds that were held, or None when nothing was."""
+        held = self._holds.pop(by, None)
+        if held is None:
+            return None
         now = self.clock()
-        held = None if self.held_since is None else now - self.held_since
-        self._end_part(now)
-        self.held_reason = self.held_hint = self.held_part = self.held_since = None
-        return held
+        self._held_seconds[held.part] += now - held.part_since
+        return now - held.since
 
     @contextmanager
     def confirming(self) -> Iterator[None]:
@@ -86,7 +107,7 @@ class Health:
         try:
             yield
         finally:
-            if self.held_part is None and (waited := self._unconfirmed_seconds()) is not None:
+            if not self._holds and (waited := self._unconfirmed_seconds()) is not None:
                 self._held_seconds[BROKER] += waited
             self.confirming_since = None
 
@@ -100,26 +121,27 @@ class Health:
 
     def holding(self) -> tuple[str, float] | None:
         """The part that the partitions are held because of now, and since how many seconds; None while they are not."""
-        if self.held_part is not None:
-            return self.held_part, self.clock() - self._part_since
+        if hold := self._first():
+            return hold.part, self.clock() - hold.part_since
         waited = self._unconfirmed_seconds()
         return None if waited is None else (BROKER, waited)
 
     def held_seconds(self) -> dict[str, float]:
         """How long the partitions were held since the start, now included, by part."""
         found = dict(self._held_seconds)
-        if holding := self.holding():
-            part, seconds = holding
-            found[part] += seconds
+        now = self.clock()
+        for hold in self._holds.values():
+            found[hold.part] += now - hold.part_since
+        if not self._holds and (waited := self._unconfirmed_seconds()) is not None:
+            found[BROKER] += waited
         return found
 
     def retries_by_part(self) -> dict[str, int]:
         """Attempts that were repeated, by part; those without any are left out."""
         return {part: count for part in PARTS if (count := sum(self.retries[part, kind.value] for kind in REPEATED))}
 
-    def _end_part(self, now: float) -> None:
-        if self.held_part is not None:
-            self._held_seconds[self.held_part] += now - self._part_since
+    def _first(self) -> _Hold | None:
+        return next(iter(self._holds.values()), None)
 
     def _unconfirmed_seconds(self) -> float | None:
         since = self.confirming_since

@@ -30,15 +30,16 @@ from streams.point_writer import PointWriter
 from streams.ports import (
     DeadLetterTopic,
     Embedders,
-    EventTopics,
     IndexedRows,
     Lease,
+    OrderedTopics,
     RowSource,
     TableEntry,
     Trail,
     VectorStore,
 )
 from streams.retry_policy import hold_until_done
+from streams.rows_ahead import RowsAhead
 from streams.stopwatch import Stage, Stopwatch
 
 logger = logging.getLogger(__name__)
@@ -62,9 +63,23 @@ class _Outcome:
     """The changes that came too late."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A batch whose effect is in Qdrant, and what is still to be confirmed of it."""
+
+    records: int
+    first_ms: Mapping[int, int]
+    """When its first record of each partition was written, in ms since the epoch."""
+    outcome: _Outcome
+    entries: Sequence[TableEntry]
+    vectors: Collection[str]
+    written_at: datetime
+    stopwatch: Stopwatch
+
+
 @dataclass(slots=True, kw_only=True)
 class Indexer:
-    """Applies batches, one at a time."""
+    """Applies batches in order. One may be written while the one in front of it is confirmed: `BatchLine` does that."""
 
     store: VectorStore
     embedders: Embedders
@@ -78,13 +93,22 @@ class Indexer:
     trail: Trail | None = None
     note_deletes: Callable[[Sequence[str]], None] = lambda keys: None
     """Called with the keys whose points were removed, once the table has them."""
-    events: EventTopics | None = None
+    events: OrderedTopics | None = None
     """None publishes nothing."""
     clock: Callable[[], datetime] = utc_now
     live: LiveCollection | None = field(init=False, default=None)
     """Where batches go, as far as it was last looked up."""
-    in_progress: Mapping[int, int] = field(init=False, default_factory=dict)
-    """When the first record of the batch in hand was written, in ms since the epoch, by partition."""
+    _under_way: list[Mapping[int, int]] = field(init=False, default_factory=list)
+    _rows_ahead: RowsAhead = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows_ahead = RowsAhead(self.table)
+
+    @property
+    def in_progress(self) -> Mapping[int, int]:
+        """When the first record in hand was written, in ms since the epoch, by partition."""
+        # In reverse, so that the first of each partition stays.
+        return {partition: ms for first_ms in reversed(self._under_way) for partition, ms in first_ms.items()}
 
     async def apply(self, records: Sequence[Record], lease: Lease) -> None:
         """Bring the index up to date with the records; when it returns they may be acknowledged.
@@ -94,42 +118,73 @@ class Indexer:
         Raises:
             LeaseLostError: The batch belongs to another worker now: drop it.
         """
-        # In reverse, so that the first record of each partition stays.
-        self.in_progress = {record.place.partition: record.timestamp_ms for record in reversed(records)}
-        try:
-            await self._apply(records, lease, Stopwatch())
-        finally:
-            self.in_progress = {}
+        await self.confirm(await self.write(records, lease), lease)
 
-    async def _apply(self, records: Sequence[Record], lease: Lease, stopwatch: Stopwatch) -> None:
-        vectors: dict[str, Vectors] = {}  # what the model made for this batch, by fingerprint
-        outcome = await hold_until_done(
-            lambda number: self._attempt(records, lease, vectors, stopwatch, number), self.health
+    async def write(self, records: Sequence[Record], lease: Lease) -> Written:
+        """The first half of `apply`: the effect. What it gives must be confirmed, in the order of the batches.
+
+        Raises:
+            LeaseLostError: As `apply`.
+        """
+        first_ms = {record.place.partition: record.timestamp_ms for record in reversed(records)}
+        self._under_way.append(first_ms)
+        try:
+            vectors: dict[str, Vectors] = {}  # what the model made for this batch, by fingerprint
+            stopwatch = Stopwatch()
+            outcome = await hold_until_done(
+                lambda number: self._attempt(records, lease, vectors, stopwatch, number), self.health
+            )
+            lease.check()
+        except BaseException:
+            self._under_way.remove(first_ms)
+            raise
+        written = Written(
+            records=len(records),
+            first_ms=first_ms,
+            outcome=outcome,
+            entries=[
+                TableEntry(partition=step.partition, key=step.key, row=step.after)
+                for step in outcome.steps
+                if step.after is not None and step.after is not step.before
+            ],
+            vectors=vectors.keys(),
+            written_at=self.clock(),
+            stopwatch=stopwatch,
         )
-        lease.check()
-        written_at = self.clock()
-        self.counters.count_searchable(outcome.steps, written_at)
+        self.counters.count_searchable(outcome.steps, written.written_at)
+        self._rows_ahead.expect(written.entries)
+        return written
+
+    async def confirm(self, written: Written, lease: Lease) -> None:
+        """The second half of `apply`: dead letters, events and table entries, each confirmed by the broker.
+
+        Raises:
+            LeaseLostError: As `apply`.
+        """
+        try:
+            lease.check()
+            await self._confirm(written, lease)
+        finally:
+            self._rows_ahead.settle(written.entries)
+            self._under_way.remove(written.first_ms)
+
+    async def _confirm(self, written: Written, lease: Lease) -> None:
+        outcome, stopwatch = written.outcome, written.stopwatch
         if outcome.refusals:
             with stopwatch.stage(Stage.DEAD_LETTERS), self.health.confirming():
                 await self.dead_letters.publish(
-                    [_dead_letter(r, outcome.attempts, written_at) for r in outcome.refusals]
+                    [_dead_letter(r, outcome.attempts, written.written_at) for r in outcome.refusals]
                 )
             lease.check()
         with stopwatch.stage(Stage.FAN_OUT):
-            await self._publish(outcome.steps, written_at, lease)
+            await self._publish(outcome.steps, written.written_at, lease)
         with stopwatch.stage(Stage.TABLE), self.health.confirming():
-            await self.table.put(
-                [
-                    TableEntry(partition=step.partition, key=step.key, row=step.after)
-                    for step in outcome.steps
-                    if step.after is not None and step.after is not step.before
-                ]
-            )
+            await self.table.put(written.entries)
         self.note_deletes([step.key for step in outcome.steps if isinstance(step.action, DeletePoint)])
         if self.trail:
             self.trail.note([*chain.from_iterable(step.outcomes for step in outcome.steps), *_set_aside(outcome)])
-        self._count(outcome, vectors)
-        self.counters.count_batch(len(records), stopwatch.seconds)
+        self._count(outcome, written.vectors)
+        self.counters.count_batch(written.records, stopwatch.seconds)
 
     async def _attempt(
         self,
@@ -165,7 +220,12 @@ class Indexer:
             with stopwatch.stage(Stage.PLAN):
                 steps = [
                     await fold(
-                        key, items, self.table.get(key, partition_of(items)), live.recipe, rows=self.rows, now_ms=now_ms
+                        key,
+                        items,
+                        self._rows_ahead.get(key, partition_of(items)),
+                        live.recipe,
+                        rows=self.rows,
+                        now_ms=now_ms,
                     )
                     for key, items in received.items()
                 ]
@@ -227,7 +287,7 @@ def _operations(step: Step, received: Sequence[Received]) -> dict[Place, Operati
     return {item.change.place: item.change.operation for item in received if item.change}
 
 
-async def _while_ours(publishing: Coroutine[Any, Any, None], lease: Lease) -> None:
+async def _while_ours(publishing: Coroutine[Any, Any, object], lease: Lease) -> None:
     """Wait for it, but not beyond the lease: events that come late would stand behind those of the next owner."""
     task = asyncio.ensure_future(publishing)
     try:

@@ -7,11 +7,10 @@ from typing import Protocol
 from schemas.collection import LiveCollection
 from schemas.dead_letter import DeadLetter
 from schemas.document import Deletion, Document, StoredPoint, Vectors
-from schemas.fanout_event import FanoutEvent
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
-from schemas.record import Place
+from schemas.record import OutgoingRecord, Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +102,15 @@ class DeadLetterTopic(Protocol):
         ...
 
 
-class EventTopics(Protocol):
-    """Where events go out to other teams."""
+class OrderedTopics(Protocol):
+    """Where records go out whose order matters: events to other teams, entries to the table's changelog."""
 
-    async def publish(self, events: Sequence[FanoutEvent]) -> None:
-        """Send them in their order; returns once the broker has confirmed them all, however long that takes.
+    async def publish(self, records: Sequence[OutgoingRecord]) -> Sequence[tuple[int, int]]:
+        """Send them in their order, behind those of every call before; returns once the broker has confirmed them all.
 
+        That may take however long. Gives the partition and offset of each, those of a partition in their order.
         After a failure none that follows the first unconfirmed one of its topic and partition is there either, so that
-        whoever publishes the whole again leaves no event before its predecessor.
+        whoever publishes the whole again leaves no record before its predecessor.
 
         Raises:
             BrokerError: The broker refuses one, to be held: never permanent.

@@ -44,7 +44,7 @@ async def hold_until_done(attempt: Callable[[int], Awaitable[Result]], health: H
 
     def show(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, LockstepError) and health.hold(error):
+        if isinstance(error, LockstepError) and health.hold(error, by=retrying):
             logger.warning("holding until it passes", extra={"action": "hold", "error": str(error), "hint": error.hint})
 
     number = 0
@@ -63,5 +63,5 @@ async def hold_until_done(attempt: Callable[[int], Awaitable[Result]], health: H
     try:
         return await retrying(numbered)
     finally:
-        if held := health.release():
+        if held := health.release(by=retrying):
             logger.info("going on", extra={"action": "release", "held_seconds": round(held, 1)})

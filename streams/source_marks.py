@@ -1,17 +1,17 @@
 """The source topic's marks in the Faust table, and the moment at which they are checked: after each recovery."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import faust
 import orjson
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.types import TP
 
 from schemas.errors import BrokerError, LockstepError
 from schemas.source_mark import RESERVED_PREFIX, SourceMark, source_mark_key
-from streams.app import assigned_partitions, confirmed, leave_group, read_from
+from streams.app import assigned_partitions, leave_group, read_from
+from streams.changelog import Entry
 from streams.source_identity import SourceGuard, SourceTopic
 
 LOOK_EVERY_SECONDS = 10.0
@@ -20,8 +20,9 @@ LOOK_EVERY_SECONDS = 10.0
 class FaustMarks:
     """`streams.source_identity.Marks` on the Faust table of the indexed rows, each in the partition that it marks."""
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, send: Callable[[Sequence[Entry]], Awaitable[None]]) -> None:
         self._table = table
+        self._send = send
 
     def get(self, partition: int) -> SourceMark | None:
         """The mark of a partition that is ours; None before it has one."""
@@ -37,10 +38,7 @@ class FaustMarks:
         records = [(partition, source_mark_key(partition), mark.to_bytes()) for partition, mark in marks.items()]
         for record in records:
             self._table.data.remember(*record)
-        try:
-            await confirmed(self._table.send_changelog(*record) for record in records)
-        except KafkaError as error:
-            raise BrokerError(f"cannot mark the source topic in the table: {error}") from error
+        await self._send(records)
 
     def newest_versions(self) -> Mapping[int, int]:
         """The highest version of each partition's rows; the loop stands still for two seconds a million."""

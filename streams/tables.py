@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from schemas.errors import BrokerError
 from schemas.indexed_row import IndexedRow
 from schemas.source_mark import source_mark_key
-from streams.app import confirmed
+from streams.changelog import Entry
 from streams.ports import TableEntry
 from streams.topics import PARTITIONS, TABLE_NAME
 
@@ -34,11 +34,13 @@ class FaustIndexedRows:
     """`streams.ports.IndexedRows` on a Faust table of raw bytes.
 
     Faust finds the partition of a table write by the current event, which does not exist in a batch: so the entry is
-    set in the table's data, and its changelog record sent to an explicit partition and awaited.
+    set in the table's data, and its changelog record sent to an explicit partition and awaited. `send` does that, and
+    keeps the order of its calls.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, send: Callable[[Sequence[Entry]], Awaitable[None]]) -> None:
         self._table = table
+        self._send = send
         self.recoveries = 0
         """How often the table was recovered: at the start, and at each rebalance."""
         table.on_recover(self._recovered)
@@ -113,7 +115,7 @@ class FaustIndexedRows:
             return
         try:
             await self._send(outdated)
-        except KafkaError as error:
+        except BrokerError as error:
             # Faust drops what a callback of its recovery raises.
             await self._table.crash(error)
             return
@@ -122,6 +124,3 @@ class FaustIndexedRows:
             "entries written again: an older version followed them in the changelog",
             extra={"action": "table_entries_rewritten", "entries": len(outdated)},
         )
-
-    async def _send(self, records: Sequence[tuple[int, bytes, bytes | None]]) -> None:
-        await confirmed(self._table.send_changelog(*record) for record in records)

@@ -15,14 +15,16 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import KafkaAdmin
+from connectors.ordered_producer import OrderedProducer
 from connectors.topic_reader import TopicReader
 from ops.devstack.stack import Stack
 from schemas.errors import DecodeError
 from schemas.indexed_row import IndexedRow
 from streams.app import create_app, recovered
+from streams.changelog import Changelog
 from streams.ports import TableEntry
 from streams.tables import FaustIndexedRows, declare_table
-from streams.topics import PARTITIONS, TABLE_NAME, TopicDeclaration
+from streams.topics import MAX_RECORD_BYTES, PARTITIONS, TABLE_NAME, TopicDeclaration
 
 pytestmark = pytest.mark.stack
 
@@ -91,7 +93,7 @@ class Group:
             web_host="127.0.0.1",
             web_port=free_port(),
         )
-        table = FaustIndexedRows(declare_table(app))
+        faust_table = declare_table(app)
 
         @app.agent(app.topic(self.source, partitions=PARTITIONS), name="ignore")
         async def ignore(stream: Any) -> None:
@@ -100,12 +102,14 @@ class Group:
 
         app.finalize()
         (self._directory / name).mkdir()
-        starting = asyncio.create_task(app.start())
-        try:
-            yield app, table
-        finally:
-            await app.stop()
-            starting.cancel()
+        async with OrderedProducer(self._brokers, max_record_bytes=MAX_RECORD_BYTES) as producer:
+            table = FaustIndexedRows(faust_table, Changelog(faust_table, producer).send)
+            starting = asyncio.create_task(app.start())
+            try:
+                yield app, table
+            finally:
+                await app.stop()
+                starting.cancel()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from connectors.event_producer import EventProducer
 from connectors.kafka import KafkaAdmin
+from connectors.ordered_producer import OrderedProducer
 from connectors.topic_tail import Start, tail
 from ops.demo.subscribers.audit_trail import FILE
 from ops.demo.subscribers.running import Subscribers
@@ -77,7 +77,7 @@ async def publish(stack: Stack) -> AsyncIterator[Publish]:
     brokers = stack.settings.kafka.brokers
     async with KafkaAdmin(brokers) as admin:
         await admin.apply(DECLARATIONS)
-    async with EventProducer(brokers, max_record_bytes=MAX_RECORD_BYTES) as producer:
+    async with OrderedProducer(brokers, max_record_bytes=MAX_RECORD_BYTES) as producer:
         yield producer.publish
 
 

@@ -32,11 +32,18 @@ async def recovered(monkeypatch: pytest.MonkeyPatch, steps: Iterable[Iterable[Ne
 
 async def test_finished_changelog_holds_the_entries_and_the_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     store = await recovered(monkeypatch, new_changelog(ENTRIES, MARKS))
-    table = FaustMarks(SimpleNamespace(data=store))
+    table = marks_of(store)
     assert {partition: table.get(partition) for partition in MARKS} == MARKS
     assert {key: store[key.encode()] for key in ENTRIES} == {key: value for key, (_, value) in ENTRIES.items()}
     assert len(store) == len(MARKS) + len(ENTRIES)
     assert not store.outdated_entries()
+
+
+def marks_of(store: ChangelogStore) -> FaustMarks:
+    async def nothing_is_sent(entries: object) -> None:
+        raise AssertionError(entries)
+
+    return FaustMarks(SimpleNamespace(data=store), nothing_is_sent)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -44,7 +51,7 @@ async def test_worker_accepts_no_partition_of_a_rebuild_that_was_killed(
     monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     store = await recovered(monkeypatch, new_changelog(ENTRIES, MARKS)[:steps])
-    table = FaustMarks(SimpleNamespace(data=store))
+    table = marks_of(store)
     for partition in MARKS:
         with pytest.raises(DecodeError) as refused:
             table.get(partition)

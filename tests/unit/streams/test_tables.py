@@ -1,14 +1,14 @@
 """What the table says and forgets of deleted keys."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from schemas.indexed_row import IndexedRow
 from streams import tables
+from streams.changelog import Entry
 from streams.ports import TableEntry
 from streams.tables import FaustIndexedRows
 
@@ -66,9 +66,9 @@ class FakeTable:
     def on_recover(self, callback: Callable[[], Awaitable[None]]) -> None:
         self.recover = callback
 
-    def send_changelog(self, partition: int, key: bytes, value: bytes | None) -> Any:
-        self.changelog.append((partition, key, value))
-        return self.confirming.wait()
+    async def send(self, entries: Sequence[Entry]) -> None:
+        self.changelog += entries
+        await self.confirming.wait()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def table() -> FakeTable:
 
 @pytest.fixture
 def rows(table: FakeTable) -> FaustIndexedRows:
-    return FaustIndexedRows(table)
+    return FaustIndexedRows(table, table.send)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import pytest
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from connectors.event_producer import EventProducer
 from connectors.kafka import KafkaAdmin
+from connectors.ordered_producer import OrderedProducer
 from connectors.topic_reader import TopicReader
 from ops.devstack.stack import Stack
 from ops.settings import Settings
@@ -34,8 +34,8 @@ class Broker:
     address: str
     starts: dict[int, int]
 
-    def producer(self) -> EventProducer:
-        return EventProducer(self.address, max_record_bytes=MAX_RECORD_BYTES)
+    def producer(self) -> OrderedProducer:
+        return OrderedProducer(self.address, max_record_bytes=MAX_RECORD_BYTES)
 
     async def written(self, partition: int = 0) -> list[FanoutEvent]:
         """Every event that the test left in a partition."""

@@ -1,4 +1,7 @@
-"""Publishes events through librdkafka: aiokafka made a fifth of its rate, and would share the worker's event loop."""
+"""Publishes records in order through librdkafka.
+
+aiokafka made a fifth of its rate, and would share the worker's event loop.
+"""
 
 import asyncio
 import threading
@@ -11,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka_errors import broker_error, quiet
 from schemas.errors import BrokerError
-from schemas.fanout_event import FanoutEvent
+from schemas.record import OutgoingRecord
 
 LOOK_EVERY_SECONDS = 0.1
 QUEUED_KILOBYTES = 64 * 1024
@@ -21,10 +24,10 @@ _CONSEQUENCES = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, 
 """What is said of the events behind the one that failed."""
 
 
-class EventProducer:
-    """`streams.ports.EventTopics` on one idempotent producer; an async context manager.
+class OrderedProducer:
+    """`streams.ports.OrderedTopics` on one idempotent producer; an async context manager.
 
-    While the broker cannot be reached librdkafka sends again, in order and for ever: an event that it gave up on would
+    While the broker cannot be reached librdkafka sends again, in order and for ever: a record that it gave up on would
     be overtaken by those behind it. For the same reason a refusal ends the client, with all that it has not sent yet;
     the next `publish` makes another.
 
@@ -38,7 +41,7 @@ class EventProducer:
             "bootstrap.servers": brokers,
             "acks": "all",
             "enable.idempotence": True,
-            # Without it, an event that is refused leaves a gap, and those behind it are written.
+            # Without it, a record that is refused leaves a gap, and those behind it are written.
             "enable.gapless.guarantee": True,
             "delivery.timeout.ms": 0,  # none
             "message.max.bytes": max_record_bytes,
@@ -47,8 +50,7 @@ class EventProducer:
         }
         self._producer: Producer | None = None
         self._closing = threading.Event()
-        self._abandoned = threading.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="event-producer")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ordered-producer")
 
     async def __aenter__(self) -> Self:
         # Connecting takes a second, so it begins now; nothing waits for the broker here.
@@ -62,20 +64,23 @@ class EventProducer:
         self._thread.submit(self._discard)
         self._thread.shutdown(wait=False)
 
-    async def publish(self, events: Sequence[FanoutEvent]) -> None:
-        """Send them in their order; returns once the broker has confirmed them all, however long that takes.
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[tuple[int, int]]:
+        """Send them in their order, behind those of every call before; returns once the broker has confirmed them all.
 
-        Cancelled, it sends nothing more: what is not on its way to the broker by then never comes there.
+        That may take however long. Cancelled, it sends nothing more: what is not on its way to the broker by then never
+        comes there.
+
+        Gives the partition and offset of each, those of a partition in their order.
 
         Raises:
-            BrokerError: The broker refuses one. What was written is the beginning of each partition's events.
+            BrokerError: The broker refuses one. What was written is the beginning of each partition's records.
         """
-        self._abandoned.clear()
-        publishing = asyncio.get_running_loop().run_in_executor(self._thread, self._publish, events)
+        abandoned = threading.Event()
+        publishing = asyncio.get_running_loop().run_in_executor(self._thread, self._publish, records, abandoned)
         try:
-            await asyncio.shield(publishing)
+            return await asyncio.shield(publishing)
         except asyncio.CancelledError:
-            self._abandoned.set()
+            abandoned.set()
             await asyncio.wait({publishing})
             publishing.exception()  # that it was abandoned is known
             raise
@@ -85,51 +90,55 @@ class EventProducer:
             self._producer = Producer(self._config, **quiet())
         return self._producer
 
-    def _publish(self, events: Sequence[FanoutEvent]) -> None:
+    def _publish(self, records: Sequence[OutgoingRecord], abandoned: threading.Event) -> list[tuple[int, int]]:
         errors: list[tuple[str, KafkaError]] = []
+        written: list[tuple[int, int]] = []
 
         def note(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
+            if error is None:
+                written.append((message.partition(), message.offset()))  # type: ignore[arg-type]  # it has both now
+            else:
                 errors.append((message.topic() or "", error))
 
         topic = ""
         try:
             producer = self._connect()
-            for event in events:
-                topic = event.topic
-                self._produce(producer, event, note)
+            for record in records:
+                topic = record.topic
+                self._produce(producer, record, note, abandoned)
             while producer.flush(LOOK_EVERY_SECONDS):
-                self._check_open()
+                self._check_open(abandoned)
         except KafkaException as error:
             errors.append((topic, error.args[0]))
         if errors:
             errors += [(topic, error) for error in self._discard()]
             topic, cause = next((e for e in errors if e[1].code() not in _CONSEQUENCES), errors[0])
             raise broker_error(f"publish to {topic}", self._brokers, cause)
+        return written
 
-    def _produce(self, producer: Producer, event: FanoutEvent, note: Any) -> None:
+    def _produce(self, producer: Producer, record: OutgoingRecord, note: Any, abandoned: threading.Event) -> None:
         while True:
             try:
                 producer.produce(
-                    event.topic,
-                    key=event.key,
-                    value=event.body,
-                    partition=event.partition,
-                    headers=[*event.headers()],
+                    record.topic,
+                    key=record.key,
+                    value=record.body,
+                    partition=record.partition,
+                    headers=[*record.headers()],
                     on_delivery=note,
                 )
             except BufferError:
                 producer.poll(LOOK_EVERY_SECONDS)
-                self._check_open()
+                self._check_open(abandoned)
             else:
                 return
 
-    def _check_open(self) -> None:
-        if self._abandoned.is_set():
+    def _check_open(self, abandoned: threading.Event) -> None:
+        if abandoned.is_set():
             self._discard()
-            raise BrokerError(f"events were not confirmed at {self._brokers} before they were abandoned")
+            raise BrokerError(f"records were not confirmed at {self._brokers} before they were abandoned")
         if self._closing.is_set():
-            raise BrokerError(f"events were not confirmed at {self._brokers} before the worker stopped")
+            raise BrokerError(f"records were not confirmed at {self._brokers} before the worker stopped")
 
     def _discard(self) -> list[KafkaError]:
         """End the client with everything that it has not sent; why it had failed, where it has not told yet."""
