@@ -1,0 +1,1 @@
+"""What the container image needs beside the commands; nothing else imports it."""
