@@ -3,13 +3,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test soak check up down clean help
+.PHONY: demo compose-demo image test soak check up down clean help
 
 help:  ## What there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: $(INSTALLED)  ## Start everything, load a catalogue, search, break things, reconcile, stop
 	@$(BIN)/lockstep demo
+
+compose-demo: $(INSTALLED)  ## The same on containers: Redpanda, Postgres, Debezium, Qdrant as docker-compose.yml has them
+	@$(BIN)/lockstep demo --compose
+
+image:  ## Build the container image lockstep:dev
+	@docker build -t lockstep:dev --build-arg REVISION="$$(git rev-parse HEAD)" .
 
 # Two stacks side by side: most of a test's time is waiting. The soak takes longest, and so begins first.
 test: check  ## Everything: check, contract, integration, e2e

@@ -33,17 +33,23 @@ def register(app: typer.Typer) -> None:
 
 
 @commands.callback(invoke_without_command=True)
-def demo(context: typer.Context) -> None:
+def demo(
+    context: typer.Context,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="On containers by docker-compose.yml, from a checkout of the repository.")
+    ] = False,
+) -> None:
     """Tell the whole story: start everything, load a catalogue, search and change it, kill a worker, compare, stop.
 
-    The figures go to demo-report.json in LOCKSTEP_HOME. Exit code 1 if anything was not as it should be.
+    The figures go to demo-report.json in LOCKSTEP_HOME. Exit code 1 if anything was not as it should be. With --compose
+    all runs in containers of its own, beside those that run already.
 
     Example: lockstep demo
     """
     if context.invoked_subcommand is None:
         from ops.commands.demo_story import tell
 
-        tell(load_settings())
+        tell(load_settings(), compose=compose)
 
 
 @commands.command()

@@ -14,10 +14,16 @@ from ops.terminal import ExitCode, err, out
 REPORT = "demo-report.json"
 
 
-def tell(settings: Settings) -> None:
+def tell(settings: Settings, *, compose: bool = False) -> None:
     """Run the demo, print the closing table, write the report."""
     with stack_installed():
+        from ops.demo.compose_stage import ComposeStage
+        from ops.demo.stack_stage import StackStage
         from ops.demo.story import run_demo
+        from ops.devstack.alone import alone
+        from ops.devstack.stack import Stack
+
+    home = settings.home / ("compose-demo" if compose else "demo")
 
     async def run() -> DemoReport:
         # Ctrl-C cancels the task; so must a SIGTERM, or servers would stay behind.
@@ -25,7 +31,11 @@ def tell(settings: Settings) -> None:
         if task is not None:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await run_demo(settings, out, _whisper, fetch_progress)
+        with alone(home, "demo"):
+            if compose:
+                return await run_demo(ComposeStage(settings, home, _whisper), out)
+            stack = Stack(settings, home, workers=1, say=_whisper, progress=fetch_progress)
+            return await run_demo(StackStage(stack, _whisper), out)
 
     try:
         report = asyncio.run(run())

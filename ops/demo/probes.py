@@ -55,29 +55,40 @@ class SearchProbe:
 
 
 class WorkerStats:
-    """Adds up what the workers did, over restarts: each process counts from nothing."""
+    """Adds up what the workers did, over restarts: each process counts from nothing.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._latest: dict[int, dict[str, Any]] = {}
+    `pages` gives the addresses of those that run.
+    """
 
-    async def look(self) -> bool:
-        """Read the worker's stats page; False when it does not answer."""
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
-                session.get(f"{self._url}/") as response,
-            ):
-                stats = await response.json()
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-        self._latest[stats["pid"]] = stats
-        return True
+    def __init__(self, pages: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
+        self._pages = pages
+        self._running: dict[str, dict[str, Any]] = {}
+        self._ended: list[dict[str, Any]] = []
+
+    async def look(self) -> None:
+        """Read each worker's stats page, where it answers."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            for page in await self._pages():
+                try:
+                    async with session.get(f"{page}/") as response:
+                        self._note(await response.json())
+                except (aiohttp.ClientError, TimeoutError):
+                    continue
+
+    def _note(self, stats: dict[str, Any]) -> None:
+        before = self._running.get(stats["worker"])
+        # Not by its pid: in a container that is the same after a restart.
+        if before is not None and stats["uptime_seconds"] < before["uptime_seconds"]:
+            self._ended.append(before)
+        self._running[stats["worker"]] = stats
 
     def total(self, name: str) -> int:
         """The sum of a counter over all processes seen."""
-        return sum(stats[name] for stats in self._latest.values())
+        return sum(stats[name] for stats in self._all())
 
     def dead_letters(self) -> int:
         """Records set aside, by all processes seen."""
-        return sum(sum(stats["dead_letters"].values()) for stats in self._latest.values())
+        return sum(sum(stats["dead_letters"].values()) for stats in self._all())
+
+    def _all(self) -> list[dict[str, Any]]:
+        return [*self._ended, *self._running.values()]

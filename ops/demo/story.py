@@ -1,13 +1,11 @@
 """The demo's story: a catalogue becomes searchable, changes follow, a worker is killed, and both stores agree."""
 
 import asyncio
-import signal
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,10 +18,8 @@ from ops.demo.probes import SearchProbe, WorkerStats
 from ops.demo.progress import progress
 from ops.demo.raw_embedding import raw_documents_per_second
 from ops.demo.report import DemoReport
+from ops.demo.stage import Stage
 from ops.demo.subscribers.running import Subscribers
-from ops.devstack.alone import alone
-from ops.devstack.keeper import keep_worker
-from ops.devstack.stack import Stack
 from ops.reconcile import reconcile
 from ops.settings import Settings
 from ops.stores import open_embedders, open_rows, open_store
@@ -34,7 +30,6 @@ from streams.topics import PRODUCT_CHANGES
 FIRST_LOAD = 1000
 SECOND_LOAD = 500
 ROUNDS = 5
-WORKER = "worker-1"
 INDEXED_WITHIN_SECONDS = 300.0
 SUBSCRIBED_WITHIN_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 0.02
@@ -52,7 +47,7 @@ QUERIES = (
 class Story:
     """The steps, in order. Each prints what it saw and writes it into the report."""
 
-    stack: Stack
+    stage: Stage
     settings: Settings
     rows: Postgres
     probe: SearchProbe
@@ -75,7 +70,7 @@ class Story:
         started = time.monotonic()
         await self.rows.copy_products(generate_products(FIRST_LOAD))
         self._done(f"{FIRST_LOAD:,} products in Postgres", time.monotonic() - started)
-        await self.stack.start_capture()
+        await self.stage.start_capture()
         first_record = await self._first_record_seen()
         await self._until_indexed(FIRST_LOAD, "snapshot to indexed")
         seconds = time.monotonic() - first_record
@@ -152,7 +147,7 @@ class Story:
     async def kill_worker(self) -> None:
         """Kill the worker in the middle of a load; its supervisor starts it again, and nothing is lost."""
         before = await self.probe.count()
-        pid = self.stack.pid(WORKER)
+        worker = await self.stage.worker()
         await self.stats.look()
         started = time.monotonic()
         await self.rows.copy_products(generate_products(SECOND_LOAD, start=FIRST_LOAD))
@@ -160,13 +155,13 @@ class Story:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         await self.stats.look()
         killed = time.monotonic()
-        await self.stack.kill(WORKER, signal.SIGKILL)
+        await self.stage.kill_worker()
         left = before + SECOND_LOAD - await self.probe.count()
-        self.out.print(f"  worker {pid} killed (SIGKILL) with {left} of {SECOND_LOAD} rows to go")
+        self.out.print(f"  worker {worker} killed (SIGKILL) with {left} of {SECOND_LOAD} rows to go")
         self._expect(left > 0, "the worker was killed too late to be in the middle")
         await self._until_indexed(before + SECOND_LOAD, "indexing the rest")
         self.report.restart_seconds = round(time.monotonic() - killed, 2)
-        self._done(f"{SECOND_LOAD} more products, by worker {self.stack.pid(WORKER)}", time.monotonic() - started)
+        self._done(f"{SECOND_LOAD} more products, by worker {await self.stage.worker()}", time.monotonic() - started)
 
     async def subscribe(self) -> None:
         """Let two subscribers of other teams read everything that the worker published, each by itself."""
@@ -237,53 +232,32 @@ def _done(out: Console, what: str, seconds: float) -> None:
     out.print(f"[green]✓[/green] {what:<66}{seconds:>7.1f} s")
 
 
-async def run_demo(
-    settings: Settings, out: Console, say: Callable[[str], None], fetching: Callable[[int], Any]
-) -> DemoReport:
-    """Start a stack of its own, tell the story on it, and stop everything, whatever happens.
-
-    A stack that an earlier run left behind is ended and wiped first.
+async def run_demo(stage: Stage, out: Console) -> DemoReport:
+    """Open the stage, tell the story on it, and close it, whatever happens.
 
     Raises:
-        LockstepError: A part cannot be started or reached, or another demo is under way.
+        LockstepError: A part cannot be started or reached.
     """
-    home = settings.home / "demo"
-    with alone(home, "demo"):
-        return await _run(Stack(settings, home, workers=1, say=say, progress=fetching), out, say)
-
-
-async def _run(stack: Stack, out: Console, say: Callable[[str], None]) -> DemoReport:
     report = DemoReport()
-    await stack.stop()
-    stack.wipe()
-    try:
-        started = time.monotonic()
-        await stack.start_servers()
-        await stack.prepare()
-        await stack.start_workers()
-        _done(out, "Kafka, Connect, Postgres, Qdrant and a worker run", time.monotonic() - started)
-        keeping = asyncio.create_task(keep_worker(stack, WORKER, say))
-        try:
-            async with (
-                open_store(stack.settings) as store,
-                open_rows(stack.settings) as rows,
-                Pipeline.open(stack.settings) as pipeline,
-            ):
-                live = await store.live_collection()
-                embedder = await open_embedders(stack.settings).for_recipe(live.recipe)
-                await Story(
-                    stack=stack,
-                    settings=stack.settings,
-                    rows=rows,
-                    probe=SearchProbe(store, live, embedder),
-                    stats=WorkerStats(stack.address(WORKER)),
-                    pipeline=pipeline,
-                    out=out,
-                    report=report,
-                ).tell()
-        finally:
-            keeping.cancel()
-            await asyncio.wait({keeping})
-    finally:
-        await stack.stop()
+    started = time.monotonic()
+    async with stage.open():
+        _done(out, f"{stage.cast} run", time.monotonic() - started)
+        settings = stage.settings
+        async with (
+            open_store(settings) as store,
+            open_rows(settings) as rows,
+            Pipeline.open(settings) as pipeline,
+        ):
+            live = await store.live_collection()
+            embedder = await open_embedders(settings).for_recipe(live.recipe)
+            await Story(
+                stage=stage,
+                settings=settings,
+                rows=rows,
+                probe=SearchProbe(store, live, embedder),
+                stats=WorkerStats(stage.pages),
+                pipeline=pipeline,
+                out=out,
+                report=report,
+            ).tell()
     return report

@@ -1,7 +1,10 @@
 """Asks each worker's own page how it stands."""
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
@@ -31,10 +34,14 @@ class _Page(BaseModel):
 
 
 async def ask_workers(urls: Iterable[str], *, within_seconds: float) -> list[WorkerStatus]:
-    """Ask all of them at once, each for `within_seconds` at most; one that cannot be asked says why. Raises nothing."""
+    """Ask all of them at once, each for `within_seconds` at most; one that cannot be asked says why. Raises nothing.
+
+    A name with several addresses, as replicas of a container have one, stands for a worker at each of them.
+    """
     timeout = aiohttp.ClientTimeout(total=within_seconds)
+    pages = chain(*await asyncio.gather(*(_pages(url, within_seconds) for url in urls)))
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        return await asyncio.gather(*(_ask(session, url, within_seconds) for url in urls))
+        return await asyncio.gather(*(_ask(session, page, within_seconds) for page in pages))
 
 
 def add_up(workers: Sequence[WorkerStatus]) -> WorkStatus | None:
@@ -54,6 +61,24 @@ def add_up(workers: Sequence[WorkerStatus]) -> WorkStatus | None:
         embeddings_avoided=sum(worker.embeddings_avoided or 0 for worker in answered),
         actions=actions,
     )
+
+
+async def _pages(url: str, within_seconds: float) -> list[str]:
+    """The page at each address of the host; the page itself where there is one address, or none to be found."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None:
+        return [url]  # a certificate is for the name
+    try:
+        async with asyncio.timeout(within_seconds):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                parts.hostname, parts.port or 80, family=socket.AF_INET, type=socket.SOCK_STREAM
+            )
+    except (OSError, TimeoutError, UnicodeError):
+        return [url]  # asking it will say why
+    addresses = sorted({str(address[0]) for *_, address in found})
+    if len(addresses) == 1:
+        return [url]
+    return [f"http://{address}:{parts.port or 80}{parts.path}" for address in addresses]
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, within_seconds: float) -> WorkerStatus:

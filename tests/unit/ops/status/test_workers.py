@@ -1,6 +1,7 @@
 """What workers' pages say, and what stands in the place of a page that cannot be read."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -51,6 +52,32 @@ async def url(page: Page) -> AsyncIterator[str]:
     app.router.add_get("/", page.serve)
     async with TestServer(app) as server:
         yield str(server.make_url("")).rstrip("/")
+
+
+async def test_a_name_with_several_addresses_stands_for_a_worker_at_each(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        addresses = ["127.0.0.2", "127.0.0.1", "127.0.0.2"] if host == "worker" else [host]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    async def serve(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        return web.json_response(PAGE | {"worker": request.transport.get_extra_info("sockname")[0]})
+
+    app = web.Application()
+    app.router.add_get("/", serve)
+    async with TestServer(app, host="0.0.0.0") as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        workers = await ask_workers([f"http://worker:{server.port}"], within_seconds=5)
+    assert [(worker.name, worker.error) for worker in workers] == [("127.0.0.1", None), ("127.0.0.2", None)]
+
+
+async def test_a_name_that_is_not_known_is_asked_and_says_so() -> None:
+    [worker] = await ask_workers(["http://nobody.invalid:6066"], within_seconds=5)
+    assert worker.url == "http://nobody.invalid:6066"
+    assert worker.error is not None
+    assert worker.error.startswith("cannot connect")
 
 
 async def test_a_workers_page_is_read(url: str) -> None:
