@@ -1,4 +1,4 @@
-"""The stack without Docker, started once for all tests that ask for it."""
+"""The stack, started once for all tests that ask for it; its servers are containers where the run asks for them."""
 
 import asyncio
 import os
@@ -8,6 +8,20 @@ import pytest
 
 from ops.devstack.stack import Stack
 from ops.settings import PREFIX, EmbeddingSettings, Settings, WorkerSettings
+from tests.containers import choice
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    choice.prepare(session.config.get_terminal_writer().line)
+
+
+def pytest_report_header() -> str:
+    return choice.header()
+
+
+@pytest.hookimpl(trylast=True)  # of an interrupted run, the fixtures are torn down in this hook, too
+def pytest_sessionfinish() -> None:
+    choice.clean_up()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         worker=WorkerSettings(name="test-worker", session_timeout_seconds=10),
         embedding=EmbeddingSettings(threads=1),
     )
-    stack = Stack(settings, tmp_path_factory.mktemp("stack"), workers=1, usual_ports=False)
+    stack = choice.make_stack(settings, tmp_path_factory.mktemp("stack"), workers=1)
     try:
         asyncio.run(stack.start())
         yield stack

@@ -1,5 +1,6 @@
-"""Starts the Qdrant endpoint as a process of its own, or names the real server to run its tests against."""
+"""Starts the Qdrant endpoint as a process of its own, or gives the real server to run its tests against."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,7 +13,12 @@ from pathlib import Path
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-REAL_SERVER = os.environ.get("LOCKSTEP_QDRANT_URL")
+from ops.settings import Settings
+from tests.containers.choice import USES_CONTAINERS, make_stack
+
+NAMED_SERVER = os.environ.get("LOCKSTEP_QDRANT_URL")
+REAL_SERVER = USES_CONTAINERS or NAMED_SERVER is not None
+"""Whether a Qdrant server answers, not our endpoint: one that a person names, or a container."""
 _START_SECONDS = 20
 _STOP_SECONDS = 5
 
@@ -90,9 +96,16 @@ def running_endpoint(data: Path) -> Iterator[Endpoint]:
 
 @contextmanager
 def qdrant_url(data: Path) -> Iterator[str]:
-    """The address to run a contract against: the real server's if one is named, else a fresh endpoint's."""
-    if REAL_SERVER:
-        yield REAL_SERVER
+    """The address to run a contract against: of the server that is named, of a container, or of a fresh endpoint."""
+    if NAMED_SERVER:
+        yield NAMED_SERVER
+    elif USES_CONTAINERS:
+        stack = make_stack(Settings(_env_file=None), data, services=("qdrant",))
+        try:
+            asyncio.run(stack.start_servers())
+            yield stack.address("qdrant")
+        finally:
+            stack.wipe()
     else:
         with running_endpoint(data) as endpoint:
             yield endpoint.url

@@ -14,7 +14,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from tests.contract.qdrant_server import REAL_SERVER, Endpoint, free_port, launch, running_endpoint
 
-pytestmark = pytest.mark.skipif(REAL_SERVER is not None, reason="a real server's process is not ours to kill")
+pytestmark = pytest.mark.skipif(REAL_SERVER, reason="a real server's process is not ours to kill")
 
 COLLECTION = "products-1"
 WRITERS = 3

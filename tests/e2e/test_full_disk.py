@@ -14,9 +14,13 @@ from ops.catch_up import Pipeline
 from ops.devstack.stack import Stack
 from ops.settings import EmbeddingSettings, Settings, WorkerSettings
 from ops.stores import open_rows, open_store
+from tests.containers.choice import not_in_containers
 from tests.e2e.conftest import Running
 
-pytestmark = pytest.mark.stack
+pytestmark = [
+    pytest.mark.stack,
+    not_in_containers("a process is given no room on its disk, and a container's is the engine's"),
+]
 
 ROOM_BYTES = 500_000
 """What is left on the disk: a handful of changes of the big row."""

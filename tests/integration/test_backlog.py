@@ -17,6 +17,7 @@ from ops.settings import EmbeddingSettings, Settings, WorkerSettings
 from ops.trail import read_trail
 from schemas.record import Place
 from streams.topics import APP_ID, PARTITIONS, PRODUCT_CHANGES
+from tests.containers.choice import make_stack
 
 pytestmark = pytest.mark.stack
 
@@ -35,12 +36,11 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
         return settings.model_copy(update={"worker": worker})
 
     settings = Settings(_env_file=None, embedding=EmbeddingSettings(threads=1))
-    stack = Stack(
+    stack = make_stack(
         settings,
         tmp_path / "stack",
         services=("kafka", "qdrant"),
         workers=len(WORKERS),
-        usual_ports=False,
         for_workers=for_workers,
     )
     try:

@@ -19,8 +19,9 @@ from ops.devstack.stack import SERVICES, Stack
 from ops.devstack.stack_env import environment_of
 from ops.settings import Settings, WorkerSettings, stack_env_file
 from streams.topics import MAX_RECORD_BYTES, PRODUCT_CHANGES
+from tests.containers.choice import not_in_containers
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, not_in_containers("these tests are of the stack without Docker itself")]
 
 MAX_MEMORY_BYTES = 1_200_000_000
 

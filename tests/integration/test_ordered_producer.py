@@ -19,6 +19,7 @@ from schemas.errors import BrokerError, ErrorKind
 from schemas.fanout_event import FanoutEvent, ProductChanged, event_id
 from schemas.record import Place, Record
 from streams.topics import DECLARATIONS, EVENTS, MAX_RECORD_BYTES, PARTITIONS, PRODUCT_CHANGES
+from tests.containers.choice import make_stack
 
 pytestmark = pytest.mark.stack
 
@@ -65,12 +66,13 @@ class Broker:
 @pytest.fixture(scope="module")
 def stack_of_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A broker of these tests alone: they kill it."""
-    stack = Stack(Settings(_env_file=None), tmp_path_factory.mktemp("broker"), services=("kafka",), usual_ports=False)
+    stack = make_stack(Settings(_env_file=None), tmp_path_factory.mktemp("broker"), services=("kafka",))
     try:
         asyncio.run(stack.start_servers())
         yield stack
     finally:
         asyncio.run(stack.stop())
+        stack.wipe()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ops.settings import EmbeddingSettings, Settings, WorkerSettings
 from ops.stores import open_rows, open_store
 from schemas.errors import StackError
 from streams.topics import APP_ID, DECLARATIONS, PARTITIONS, PRODUCT_CHANGES
+from tests.containers.choice import make_stack
 
 pytestmark = pytest.mark.stack
 
@@ -37,7 +38,7 @@ class World:
     def with_epoch(self, epoch: int) -> Stack:
         worker = WorkerSettings(name="test-source", session_timeout_seconds=6, epoch=epoch)
         settings = Settings(_env_file=None, worker=worker, embedding=EmbeddingSettings(threads=1))
-        self.stack = Stack(settings, self._home, workers=1, usual_ports=False)
+        self.stack = make_stack(settings, self._home, workers=1)
         self._stacks.append(self.stack)
         return self.stack
 

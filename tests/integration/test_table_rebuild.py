@@ -16,6 +16,7 @@ from ops.stores import open_rows, open_store
 from ops.table_rebuild import rebuild_table
 from schemas.errors import BrokerError, StackError
 from streams.topics import CHANGELOG
+from tests.containers.choice import make_stack
 
 pytestmark = pytest.mark.stack
 
@@ -30,7 +31,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
         worker=WorkerSettings(name="test-rebuild", session_timeout_seconds=6),
         embedding=EmbeddingSettings(threads=1),
     )
-    stack = Stack(settings, tmp_path, workers=1, usual_ports=False)
+    stack = make_stack(settings, tmp_path, workers=1)
     try:
         await stack.start()
         yield stack
