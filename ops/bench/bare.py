@@ -22,14 +22,14 @@ from qdrant_client import AsyncQdrantClient, models
 from connectors.dense_encoder import load_dense_encoder
 from connectors.kafka_errors import quiet
 from connectors.qdrant import open_client
-from connectors.sparse_encoder import SparseEncoder
 from ops.backfill.engine import POINTS_A_REQUEST
 from ops.backfill.requests import AT_ONCE
+from ops.bench.plain_index import PlainIndex
 from ops.commands.rebuild import NICE
 from ops.settings import Settings, load_settings
 from ops.stores import open_rows, open_store
 from ops.terminal import print_json
-from schemas.document import DENSE_VECTOR, FINGERPRINT_FIELD, PROVENANCE, SPARSE_VECTOR, VERSION_FIELD, point_id
+from schemas.document import DENSE_VECTOR, FINGERPRINT_FIELD, PROVENANCE, SPARSE_VECTOR, VERSION_FIELD
 from schemas.recipe import Recipe, split_model
 from streams.topics import PARTITIONS, PRODUCT_CHANGES
 
@@ -137,17 +137,10 @@ def _none_newer(payloads: dict[str, Any]) -> models.Filter:
 
 async def naive_replay(settings: Settings, seconds: float) -> float:
     """Records a second of a replay that polls one record, embeds it and writes it; for so long, or to the end."""
-    recipe = Recipe()
-    dense = load_dense_encoder(recipe.model, threads=settings.embedding.threads, batch_size=1)
-    sparse = SparseEncoder(recipe.sparse)
-    dense.encode(["warm"])
-    qdrant = settings.qdrant
-    async with (
-        open_store(settings) as store,
-        open_client(qdrant.url, api_key=None, timeout_seconds=qdrant.timeout_seconds) as client,
-    ):
+    async with open_store(settings) as store:
         await store.collections.drop(TARGET)
-        await store.create_collection(TARGET, recipe)
+        await store.create_collection(TARGET, Recipe())
+        index = PlainIndex(settings, TARGET)
         consumer = Consumer(
             {"bootstrap.servers": settings.kafka.brokers, "group.id": TARGET, "enable.auto.commit": False}, **quiet()
         )
@@ -155,21 +148,7 @@ async def naive_replay(settings: Settings, seconds: float) -> float:
         records = 0
         started = time.monotonic()
         while time.monotonic() - started < seconds and (message := consumer.poll(_POLL_SECONDS)):
-            key, value = message.key(), message.value()
-            identity = point_id(orjson.loads(key or b"")["article_id"])
-            row = orjson.loads(value) if value else {"__op": "d"}
-            if row["__op"] == "d":
-                await client.delete(TARGET, points_selector=[identity], wait=True)
-            else:
-                text = recipe.separator.join(row[column] for column in recipe.text_columns if row[column])
-                [words] = sparse.encode([text])
-                vector = {
-                    DENSE_VECTOR: dense.encode([text])[0].tolist(),
-                    SPARSE_VECTOR: models.SparseVector(indices=words.indices, values=words.values),
-                }
-                await client.upsert(
-                    TARGET, points=[models.PointStruct(id=identity, vector=vector, payload=row)], wait=True
-                )
+            index.apply([(message.key() or b"", message.value())])
             records += 1
         rate = records / (time.monotonic() - started)
         consumer.close()

@@ -32,7 +32,7 @@ def history(rows: Sequence[Product], records: int, seed: int) -> Iterator[KeyAnd
     random = Random(seed)
     changes = _changes(len(rows), records - len(rows), random)
     last = {number: place for place, (number, kind) in enumerate(changes) if kind != "gone"}
-    log = _Log()
+    log = DebeziumLog()
     for number, row in enumerate(rows):
         yield log.record("r", _another_price(row, random) if number in last else row)
     for place, (number, kind) in enumerate(changes):
@@ -68,12 +68,13 @@ def _another_price(row: Product, random: Random) -> Product:
 
 
 @dataclass(slots=True)
-class _Log:
+class DebeziumLog:
     """Gives each record its LSN and its time, later than those before."""
 
     _written: int = field(init=False, default=0)
 
     def record(self, operation: str, row: Product) -> KeyAndValue:
+        """A change in Debezium's flat form: r, c, u, or d with the row as it was."""
         self._written += 1
         lsn = FIRST_LSN + 8 * self._written
         *_, price, created_at, updated_at = (getattr(row, name) for name in Product.__slots__)
@@ -92,6 +93,7 @@ class _Log:
         return _key(row), orjson.dumps(value)
 
     def delete(self, row: Product) -> Iterator[KeyAndValue]:
+        """The two records of a delete: its own, and the tombstone."""
         yield self.record("d", row)
         yield _key(row), None
 

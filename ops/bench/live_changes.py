@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from random import Random
+from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
@@ -15,46 +16,80 @@ from connectors.postgres import Postgres
 from connectors.qdrant import open_client
 from ops.settings import Settings
 from ops.stores import open_rows
-from schemas.document import point_id
+from schemas.document import PROVENANCE, point_id
 from schemas.errors import BrokerError
+from schemas.product import price_text
 
 CHANGES_PER_SECOND = 10.0
 TEXTS_AMONG = 5
 """Every fifth change is of the text too, and has to be embedded."""
 LOOK_EVERY_SECONDS = 0.01
 SHOWN_WITHIN_SECONDS = 60.0
+CENTS = 10**9
+"""Prices are drawn from so many, so that the one that is looked for was not there before."""
 
 _CHANGE_PRICE = "UPDATE products SET price = $2, updated_at = now() WHERE article_id = $1"
 _CHANGE_TEXT = "UPDATE products SET price = $2, updated_at = now(), name = name || ' II' WHERE article_id = $1"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A change that a read has shown: whether its text had changed, when it was seen, and the point's provenance."""
+
+    text: bool
+    seen_at: float
+    """Seconds since the epoch."""
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Awaited:
+    price: str
+    text: bool
+    committed: float
+
+
 @dataclass(slots=True)
 class LiveChanges:
-    """Milliseconds from the commit of a change until a read through the alias shows it, in the order they were shown.
+    """Changes that are written at a rate, and looked for until a read through the alias shows them.
 
-    The look goes by the price, which no two changes share.
+    The pace does not wait for Postgres. A row whose change is not shown yet is left alone; when every row waits, so
+    does the writer.
     """
 
     rows: Postgres
     client: AsyncQdrantClient
     alias: str
     keys: list[str]
+    """Those that may be changed now."""
     random: Random
+    per_second: float = CHANGES_PER_SECOND
     milliseconds: list[float] = field(init=False, default_factory=list)
-    _waiting: dict[str, tuple[str, float]] = field(init=False, default_factory=dict)
+    """From Postgres's answer to each change until a read showed it, in the order they were shown."""
+    shown: list[Shown] = field(init=False, default_factory=list)
+    """In the same order."""
+    _awaited: dict[str, _Awaited] = field(init=False, default_factory=dict)
 
     async def write(self, until: asyncio.Event) -> None:
-        """Change one row after the other; a row whose change is not shown yet is left alone."""
+        """Change one row after the other; when it returns, each is committed."""
         started = time.monotonic()
-        for number in count(1):
-            if until.is_set():
-                return
-            key = self.random.choice([key for key in self.random.sample(self.keys, 50) if key not in self._waiting])
-            statement = _CHANGE_PRICE if number % TEXTS_AMONG else _CHANGE_TEXT
-            price = f"{10_000 + number}.25"
-            await self.rows.execute(statement, key, Decimal(price))
-            self._waiting[key] = (price, time.monotonic())
-            await asyncio.sleep(max(0.0, started + number / CHANGES_PER_SECOND - time.monotonic()))
+        async with asyncio.TaskGroup() as group:
+            for number in count(1):
+                if until.is_set():
+                    return
+                if self.keys:
+                    group.create_task(self._change(self._take_key(), text=number % TEXTS_AMONG == 0))
+                await asyncio.sleep(max(0.0, started + number / self.per_second - time.monotonic()))
+
+    def _take_key(self) -> str:
+        place = self.random.randrange(len(self.keys))
+        self.keys[place], self.keys[-1] = self.keys[-1], self.keys[place]
+        return self.keys.pop()
+
+    async def _change(self, key: str, *, text: bool) -> None:
+        price = Decimal(self.random.randrange(CENTS)).scaleb(-2)
+        await self.rows.execute(_CHANGE_TEXT if text else _CHANGE_PRICE, key, price)
+        self._awaited[key] = _Awaited(price=price_text(price) or "", text=text, committed=time.monotonic())
 
     async def look(self, until: asyncio.Event) -> None:
         """Look for all that are awaited in one request, again and again, until told to end and none is left.
@@ -62,25 +97,28 @@ class LiveChanges:
         Raises:
             BrokerError: One was not shown within a minute.
         """
-        while self._waiting or not until.is_set():
-            ids = {point_id(key): key for key in self._waiting}
-            points = await self.client.retrieve(self.alias, ids=list(ids), with_payload=["price_text"]) if ids else []
-            now = time.monotonic()
+        fields = ["price_text", PROVENANCE]
+        while self._awaited or not until.is_set():
+            ids = {point_id(key): key for key in self._awaited}
+            points = await self.client.retrieve(self.alias, ids=list(ids), with_payload=fields) if ids else []
+            now, clock = time.monotonic(), time.time()
             for point in points:
-                key = ids[str(point.id)]
-                price, committed = self._waiting[key]
-                if (point.payload or {}).get("price_text") == price:
-                    del self._waiting[key]
-                    self.milliseconds.append(round((now - committed) * 1000, 1))
-            for key, (_, committed) in self._waiting.items():
-                if now - committed > SHOWN_WITHIN_SECONDS:
+                key, payload = ids[str(point.id)], point.payload or {}
+                awaited = self._awaited[key]
+                if payload.get("price_text") == awaited.price:
+                    del self._awaited[key]
+                    self.keys.append(key)
+                    self.milliseconds.append(round((now - awaited.committed) * 1000, 1))
+                    self.shown.append(Shown(text=awaited.text, seen_at=clock, provenance=payload[PROVENANCE]))
+            for key, awaited in self._awaited.items():
+                if now - awaited.committed > SHOWN_WITHIN_SECONDS:
                     raise BrokerError(f"a change of {key} was not searchable after {SHOWN_WITHIN_SECONDS:.0f} s")
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 @asynccontextmanager
-async def live_changes(settings: Settings, seed: int) -> AsyncIterator[list[float]]:
-    """Changes go on for as long as the block lasts, and all are shown at its end; gives their milliseconds.
+async def changing(settings: Settings, seed: int, per_second: float) -> AsyncIterator[LiveChanges]:
+    """Changes go on for as long as the block lasts, and all are shown at its end; one seed for each block on a table.
 
     Raises:
         LockstepError: A part cannot be reached, or a change was not shown.
@@ -91,15 +129,29 @@ async def live_changes(settings: Settings, seed: int) -> AsyncIterator[list[floa
         open_client(qdrant.url, api_key=None, timeout_seconds=qdrant.timeout_seconds) as client,
     ):
         keys = [row.article_id async for page in rows.pages() for row in page]
-        changes = LiveChanges(rows, client, qdrant.alias, keys, Random(seed))
+        changes = LiveChanges(rows, client, qdrant.alias, keys, Random(seed), per_second)
         written, shown = asyncio.Event(), asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
                 writing = group.create_task(changes.write(written))
                 group.create_task(changes.look(shown))
-                yield changes.milliseconds
+                yield changes
                 written.set()
                 await writing
                 shown.set()
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
+            first: BaseException = errors
+            while isinstance(first, BaseExceptionGroup):  # the writer has a group of its own
+                first = first.exceptions[0]
+            raise first from errors
+
+
+@asynccontextmanager
+async def live_changes(settings: Settings, seed: int) -> AsyncIterator[list[float]]:
+    """`changing` ten rows a second; gives the milliseconds that each took to be shown.
+
+    Raises:
+        LockstepError: As for `changing`.
+    """
+    async with changing(settings, seed, CHANGES_PER_SECOND) as changes:
+        yield changes.milliseconds
