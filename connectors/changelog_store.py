@@ -14,7 +14,7 @@ from faust.types import TP, EventT
 
 from connectors.topic_reader import TopicReader
 from schemas.errors import DecodeError
-from schemas.record import Place
+from schemas.record import Place, Stretch
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +84,14 @@ class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to byt
         following = self._next_offsets.get(tp.partition)
         return None if following is None else following - 1
 
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Note that a record which this worker wrote stands at `offset`, so that no rebalance reads it back.
+    def note_written(self, stretch: Stretch) -> None:
+        """Note what this worker wrote, so that no rebalance reads it back.
 
         A gap may hold somebody else's record: from there on, the next rebalance reads. A confirmation that comes after
         its partition left and came back is of a batch that will not be acknowledged, and so is written again.
         """
-        if self._next_offsets.get(tp.partition) == offset:
-            self._next_offsets[tp.partition] = offset + 1
+        if self._next_offsets.get(stretch.partition) == stretch.last - stretch.count + 1:
+            self._next_offsets[stretch.partition] = stretch.last + 1
 
     def apply_changelog_batch(
         self, batch: Iterable[EventT[Any]], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]

@@ -5,6 +5,7 @@ aiokafka made a fifth of its rate, and would share the worker's event loop.
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka_errors import broker_error, quiet
 from schemas.errors import BrokerError
-from schemas.record import OutgoingRecord
+from schemas.record import OutgoingRecord, Stretch
 
 LOOK_EVERY_SECONDS = 0.1
 QUEUED_KILOBYTES = 64 * 1024
@@ -64,13 +65,11 @@ class OrderedProducer:
         self._thread.submit(self._discard)
         self._thread.shutdown(wait=False)
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> list[tuple[int, int]]:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[Stretch]:
         """Send them in their order, behind those of every call before; returns once the broker has confirmed them all.
 
         That may take however long. Cancelled, it sends nothing more: what is not on its way to the broker by then never
-        comes there.
-
-        Gives the partition and offset of each, those of a partition in their order.
+        comes there. Gives what was written to each partition of each topic.
 
         Raises:
             BrokerError: The broker refuses one. What was written is the beginning of each partition's records.
@@ -90,22 +89,30 @@ class OrderedProducer:
             self._producer = Producer(self._config, **quiet())
         return self._producer
 
-    def _publish(self, records: Sequence[OutgoingRecord], abandoned: threading.Event) -> list[tuple[int, int]]:
+    def _publish(self, records: Sequence[OutgoingRecord], abandoned: threading.Event) -> list[Stretch]:
         errors: list[tuple[str, KafkaError]] = []
-        written: list[tuple[int, int]] = []
+        written: list[Stretch] = []
+        counts = Counter((record.topic, record.partition) for record in records)
+        left = counts.copy()
 
         def note(error: KafkaError | None, message: Message) -> None:
+            topic, partition = message.topic() or "", message.partition() or 0
             if error is None:
-                written.append((message.partition(), message.offset()))  # type: ignore[arg-type]  # it has both now
+                count = counts[topic, partition]
+                written.append(Stretch(topic=topic, partition=partition, count=count, last=message.offset() or 0))
             else:
-                errors.append((message.topic() or "", error))
+                errors.append((topic, error))
 
         topic = ""
         try:
             producer = self._connect()
             for record in records:
                 topic = record.topic
-                self._produce(producer, record, note, abandoned)
+                left[topic, record.partition] -= 1
+                # The last of a partition speaks for those before it: without it, none of them is missing. Each report
+                # takes the interpreter from the event loop, for which the loop makes it wait 5 ms.
+                last = not left[topic, record.partition]
+                self._produce(producer, record, note if last else None, abandoned)
             while producer.flush(LOOK_EVERY_SECONDS):
                 self._check_open(abandoned)
         except KafkaException as error:

@@ -70,3 +70,13 @@ class OutgoingRecord(Protocol):
     def headers(self) -> list[tuple[str, bytes]]:
         """Name and value of each."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Records that were written to a partition together: how many, and the offset of the last."""
+
+    topic: str
+    partition: int
+    count: int
+    last: int

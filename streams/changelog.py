@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faust.types import TP
-
 from streams.ports import OrderedTopics
 
 Entry = tuple[int, bytes, bytes | None]
@@ -47,5 +45,5 @@ class Changelog:
         written = await self._producer.publish(
             [ChangelogRecord(topic=topic, partition=p, key=key, body=value) for p, key, value in entries]
         )
-        for partition, offset in written:
-            self._table.data.set_persisted_offset(TP(topic, partition), offset)
+        for stretch in written:
+            self._table.data.note_written(stretch)

@@ -10,7 +10,7 @@ from schemas.document import Deletion, Document, StoredPoint, Vectors
 from schemas.indexed_row import IndexedRow
 from schemas.product import Product
 from schemas.recipe import Recipe
-from schemas.record import OutgoingRecord, Place
+from schemas.record import OutgoingRecord, Place, Stretch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +105,12 @@ class DeadLetterTopic(Protocol):
 class OrderedTopics(Protocol):
     """Where records go out whose order matters: events to other teams, entries to the table's changelog."""
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> Sequence[tuple[int, int]]:
+    async def publish(self, records: Sequence[OutgoingRecord]) -> Sequence[Stretch]:
         """Send them in their order, behind those of every call before; returns once the broker has confirmed them all.
 
-        That may take however long. Gives the partition and offset of each, those of a partition in their order.
+        That may take however long. Gives what was written to each partition of each topic; somebody else's records may
+        stand among them.
+
         After a failure none that follows the first unconfirmed one of its topic and partition is there either, so that
         whoever publishes the whole again leaves no record before its predecessor.
 

@@ -13,9 +13,14 @@ from connectors.changelog_store import ChangelogStore
 from connectors.kafka import Watermarks
 from schemas.errors import BrokerError, DecodeError
 from schemas.indexed_row import IndexedRow
+from schemas.record import Stretch
 from streams.tables import STORE
 
 TOPIC = "app-rows-changelog"
+
+
+def stretch(last: int, count: int = 1) -> Stretch:
+    return Stretch(topic=TOPIC, partition=0, count=count, last=last)
 
 
 def entry(version: int, row: bytes = b"row") -> bytes:
@@ -184,7 +189,7 @@ async def test_own_writes_are_not_read_back(group: Group, changelog: FakeChangel
     for version in (1, 2):
         store.remember(0, b"a", entry(version))
         changelog.append(0, b"a", entry(version))
-        store.set_persisted_offset(TP(TOPIC, 0), version - 1)
+        store.note_written(stretch(version - 1))
     await group.assign(0)
     assert changelog.reads[-1] == {0: 2}
     assert dict(store) == {b"a": entry(2)}
@@ -192,12 +197,24 @@ async def test_own_writes_are_not_read_back(group: Group, changelog: FakeChangel
 
 async def test_record_of_another_worker_between_own_writes_is_read(group: Group, changelog: FakeChangelog) -> None:
     store = await group.assign(0)
+    store.remember(0, b"c", entry(1))
+    changelog.append(0, b"c", entry(1))
     changelog.append(0, b"a", entry(3))
     store.remember(0, b"b", entry(1))
     changelog.append(0, b"b", entry(1))
-    store.set_persisted_offset(TP(TOPIC, 0), 1)
+    store.note_written(stretch(2, count=2))
     await group.assign(0)
-    assert dict(store) == {b"a": entry(3), b"b": entry(1)}
+    assert dict(store) == {b"a": entry(3), b"b": entry(1), b"c": entry(1)}
+
+
+async def test_own_writes_together_are_not_read_back(group: Group, changelog: FakeChangelog) -> None:
+    store = await group.assign(0)
+    for version in (1, 2, 3):
+        store.remember(0, b"a", entry(version))
+        changelog.append(0, b"a", entry(version))
+    store.note_written(stretch(2, count=3))
+    await group.assign(0)
+    assert changelog.reads[-1] == {0: 3}
 
 
 async def test_entries_of_a_revoked_partition_are_gone_and_read_anew_when_it_returns(
@@ -221,7 +238,7 @@ async def test_entries_of_a_revoked_partition_are_gone_and_read_anew_when_it_ret
 async def test_late_confirmation_for_a_partition_that_left_is_ignored(group: Group, changelog: FakeChangelog) -> None:
     store = await group.assign(0)
     await group.assign()
-    store.set_persisted_offset(TP(TOPIC, 0), 0)
+    store.note_written(stretch(0))
     assert store.persisted_offset(TP(TOPIC, 0)) is None
 
 
