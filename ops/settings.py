@@ -117,8 +117,8 @@ class WorkerSettings(_Group):
     """
 
     name: str = Field(default_factory=lambda: f"{gethostname()}-1", pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    batch_records: int = Field(default=200, ge=1, le=5000)
-    batch_wait_seconds: float = Field(default=0.05, gt=0, le=10)
+    batch_records: int = Field(default=400, ge=1, le=5000)
+    batch_wait_seconds: float = Field(default=0.01, gt=0, le=10)
     session_timeout_seconds: float = Field(default=45.0, ge=6, le=300)
     web_host: str = "127.0.0.1"
     web_port: Port = 6066

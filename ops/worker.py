@@ -115,6 +115,7 @@ async def run_worker(settings: Settings) -> None:
             current_generation=lambda: app.consumer_generation_id,
             commit=partial(commit, app),
             stop=stop_at_once,
+            batch_records=settings.worker.batch_records,
         )
         register_indexer(
             app,
@@ -160,7 +161,7 @@ async def run_worker(settings: Settings) -> None:
 
         register_pages(app, state=state, silence_seconds=pulse.silence_seconds)
         watchdog = Watchdog(pulse, partitions, settings.worker.session_timeout_seconds, stop_at_once)
-        background = [pulse.keep(), late_deletes.keep(), lag.keep(), recent.keep(), _warm_up(indexer)]
+        background = [pulse.keep(), line.keep(), late_deletes.keep(), lag.keep(), recent.keep(), _warm_up(indexer)]
         await _run(app, background, watchdog, line, health)
 
 

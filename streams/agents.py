@@ -31,7 +31,7 @@ def register_indexer(
     async def index_products(stream: Any) -> None:
         try:
             async for events in stream.noack_take(batch_records, within=batch_wait_seconds):
-                await line.take(events)
+                await line.offer(events)
         except asyncio.CancelledError:
             if not app.should_stop:
                 stop("the agent was cancelled outside of a shutdown")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -26,6 +27,8 @@ class BatchLine:
     after that of the batch in front. A batch that is dropped takes the one behind it along, for both are of a
     generation that has ended; one of the next generation begins when nothing is under way any more.
 
+    A batch is what has come while the one before it was written, at most `batch_records`: nothing waits for it to fill.
+
     `stop` ends the process at once: a batch that failed for an unknown reason must not be passed over.
     """
 
@@ -35,13 +38,39 @@ class BatchLine:
     current_generation: Callable[[], int]
     commit: Callable[[Mapping[TP, int]], Awaitable[object]]
     stop: Callable[[str], NoReturn]
+    batch_records: int
+    _waiting: deque[Any] = field(init=False, default_factory=deque)
+    _changed: asyncio.Condition = field(init=False, default_factory=asyncio.Condition)
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _confirming: asyncio.Task[None] | None = field(init=False, default=None)
     _generation: int | None = field(init=False, default=None)
     """Of the batch that is confirmed, or was last."""
 
+    async def offer(self, events: Sequence[Any]) -> None:
+        """Have Faust's events applied in their turn; returns once not more than a batch waits in front of them."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._waiting) <= self.batch_records)
+            self._waiting += events
+            self._changed.notify_all()
+
+    async def keep(self) -> None:
+        """Apply what is offered until cancelled. An unknown error ends the process: nobody awaits this task."""
+        try:
+            while True:
+                await self.take(await self._next())
+        except Exception as error:
+            logger.exception("unknown error")
+            self.stop(f"{type(error).__name__}: {error}")
+
+    async def _next(self) -> list[Any]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._waiting) > 0)
+            events = [self._waiting.popleft() for _ in range(min(self.batch_records, len(self._waiting)))]
+            self._changed.notify_all()
+            return events
+
     async def take(self, events: Sequence[Any]) -> None:
-        """Write the effect of Faust's events; what else is to be done follows beside the next call."""
+        """Write the effect of a batch; what else is to be done follows beside the next call."""
         async with self._turn:
             await self._take(events)
 

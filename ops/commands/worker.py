@@ -1,11 +1,10 @@
 """`lockstep worker`."""
 
-import asyncio
-
 import typer
+import uvloop
 
 from ops.log_setup import set_up_logging
-from ops.memory import return_freed_memory
+from ops.memory import collect_rarely, return_freed_memory
 from ops.settings import load_settings
 
 
@@ -28,4 +27,5 @@ def worker() -> None:
     return_freed_memory()
     settings = load_settings()
     set_up_logging(settings.log.level, settings.log.format)
-    asyncio.run(run_worker(settings))
+    collect_rarely()
+    uvloop.run(run_worker(settings))  # a fifth faster than the loop of asyncio: a record is many small steps

@@ -85,6 +85,7 @@ class Worker:
             current_generation=lambda: self.generation,
             commit=self.commit,
             stop=self.stop,
+            batch_records=3,
         )
 
     def stop(self, reason: str) -> NoReturn:
@@ -98,9 +99,9 @@ class Worker:
         self.commits += offsets.values()
 
     async def take(self, *records: Record) -> None:
-        await self.line.take([self._event(record) for record in records])
+        await self.line.take([self.event(record) for record in records])
 
-    def _event(self, record: Record) -> Any:
+    def event(self, record: Record) -> Any:
         place = record.place
         message = SimpleNamespace(
             topic=place.topic,
@@ -324,3 +325,47 @@ async def test_outage_of_one_batch_is_shown_when_the_one_in_front_gets_on(w: Wor
     w.store.outages = 0
     await held
     assert w.health.held_reason is None
+
+
+async def test_batch_is_what_came_while_the_one_before_it_was_written(w: Worker) -> None:
+    keeping = asyncio.create_task(w.line.keep())
+    w.events.confirming.clear()
+    await w.line.offer([w.event(w.topic.create("A", price="1.00"))])
+    await until(lambda: w.price() == "1.00")
+    await w.line.offer([w.event(w.topic.update("A", price="2.00"))])
+    await until(lambda: w.price() == "2.00")
+    for price in ("3.00", "4.00", "5.00"):
+        await w.line.offer([w.event(w.topic.update("A", price=price))])
+    w.events.confirming.set()
+    await until(lambda: len(w.acknowledged) == 5)
+    assert w.commits == [1, 2, 5]
+    assert w.prices() == [("1.00", "2.00"), ("2.00", "3.00"), ("3.00", "4.00"), ("4.00", "5.00")]
+    keeping.cancel()
+
+
+async def test_no_more_is_taken_in_than_a_batch_that_waits(w: Worker) -> None:
+    w.events.confirming.clear()
+    offers = [asyncio.create_task(w.line.offer([w.event(w.topic.create(f"A{n}"))])) for n in range(9)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert sum(offer.done() for offer in offers) == 4
+    w.events.confirming.set()
+    keeping = asyncio.create_task(w.line.keep())
+    await asyncio.gather(*offers)
+    await until(lambda: w.acknowledged == list(range(9)))
+    keeping.cancel()
+
+
+async def test_unknown_error_while_a_batch_is_written_stops_the_worker(
+    w: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("nobody knows")
+
+    monkeypatch.setattr(w.store, "upsert", fail)
+    w.stop = lambda reason: w.stopped.append(reason)  # type: ignore[method-assign, assignment]
+    w.line = w.new_line()
+    await w.line.offer([w.event(w.topic.create("A"))])
+    await w.line.keep()
+    assert w.stopped == ["RuntimeError: nobody knows"]
+    assert w.acknowledged == []
