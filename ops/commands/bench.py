@@ -1,5 +1,7 @@
 """`lockstep bench`: joins its commands."""
 
+from importlib import import_module
+
 import typer
 
 from ops.commands import (
@@ -12,6 +14,7 @@ from ops.commands import (
     bench_soak,
     bench_worker,
 )
+from ops.commands.stack import stack_installed
 
 commands = typer.Typer(name="bench", no_args_is_help=True)
 
@@ -36,3 +39,5 @@ def register(app: typer.Typer) -> None:
 @commands.callback()
 def bench() -> None:
     """Put the pipeline under load and faults, and measure it."""
+    with stack_installed():
+        import_module("platformdirs")

@@ -27,13 +27,21 @@ def pid_in(path: Path) -> int:
 
 
 async def test_samples_are_written_by_the_end_of_the_block(tmp_path: Path) -> None:
-    waits = f"""
-    trap 'echo "{SAMPLES}" > "$output"; exit 0' INT
-    echo "py-spy> Sampling process 200 times a second. Press Control-C to exit."
-    while :; do read -r line < /dev/null; done
-    """
+    # Not a shell: it cannot trap a signal that is ignored at its start, as SIGINT is in what runs in the background.
+    profiler = tmp_path / "py-spy"
+    profiler.write_text(f"""#!{sys.executable}
+import pathlib, signal, sys
+def end(*_):
+    pathlib.Path(sys.argv[7]).write_text({SAMPLES!r})
+    sys.exit()
+signal.signal(signal.SIGINT, end)
+print("py-spy> Sampling process 200 times a second. Press Control-C to exit.", flush=True)
+while True:
+    signal.pause()
+""")
+    profiler.chmod(0o755)
     to = tmp_path / "bench" / "profile.folded"
-    async with sampled(os.getpid(), a_profiler(tmp_path, waits), to):
+    async with sampled(os.getpid(), str(profiler), to):
         assert not to.exists()
     assert to.read_text().strip() == SAMPLES
 
