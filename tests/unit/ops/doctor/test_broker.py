@@ -198,6 +198,8 @@ def test_two_copies_on_two_brokers_are_enough() -> None:
     [two] = replicated({"min.insync.replicas": "2"}, replication=2)
     cluster = ClusterSetup(nodes=2, auto_create_topics=False)
     assert list(checks.check_replication(replace(two, cluster=cluster))) == []
+    [redpanda] = replicated({}, replication=3)
+    assert list(checks.check_replication(replace(redpanda, cluster=cluster))) == []
     [one] = replicated({}, replication=1)
     assert len(list(checks.check_replication(replace(one, cluster=cluster)))) == 1
 
