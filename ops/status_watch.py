@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 WITHIN_SECONDS = 5.0
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 30.0
+FIRST_REST_SECONDS = 0.5
+"""While nothing is known yet, as right after the start."""
 REST = 20
 """It rests so many times as long as a look took, within the two: rows are counted and dead letters read each time."""
 
@@ -73,7 +75,8 @@ class StatusWatch:
             except LockstepError as error:
                 logger.warning("status unknown", extra={"action": "status_unknown", "reason": str(error)})
             took = self._clock() - started
-            await asyncio.sleep(min(max(self._rest_seconds, REST * took), LONGEST_REST_SECONDS))
+            rest = min(max(self._rest_seconds, REST * took), LONGEST_REST_SECONDS)
+            await asyncio.sleep(rest if self.latest else FIRST_REST_SECONDS)
 
     async def _phases(self) -> dict[str, int] | None:
         try:

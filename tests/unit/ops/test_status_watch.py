@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
+
+from ops import status_watch
 from ops.status.report import SyncStatus
 from ops.status_watch import StatusWatch
 from schemas.collection import CollectionState, Coverage, Phase
@@ -48,6 +51,20 @@ async def test_without_a_status_the_last_look_stays() -> None:
     await watch.look()
     assert watch.latest is not None
     assert watch.latest.status is NOTHING_KNOWN
+
+
+async def test_first_status_is_not_waited_for_as_long_as_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_watch, "FIRST_REST_SECONDS", 0)
+    statuses: list[SyncStatus | None] = [None, None, NOTHING_KNOWN]
+
+    async def one_status() -> SyncStatus | None:
+        return statuses.pop(0)
+
+    watch = StatusWatch(one_status, collections, rest_seconds=3600)
+    async with watch.watched(), asyncio.timeout(5):
+        while watch.latest is None:
+            await asyncio.sleep(0)
+    assert statuses == []
 
 
 async def test_collections_that_cannot_be_listed_in_time_or_at_all_are_unknown() -> None:
