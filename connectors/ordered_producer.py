@@ -107,6 +107,7 @@ class OrderedProducer:
         try:
             producer = self._connect()
             for record in records:
+                self._check_open(abandoned)  # it may have waited for its turn
                 topic = record.topic
                 left[topic, record.partition] -= 1
                 # The last of a partition speaks for those before it: without it, none of them is missing. Each report

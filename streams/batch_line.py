@@ -47,9 +47,11 @@ class BatchLine:
     """Of the batch that is confirmed, or was last."""
 
     async def offer(self, events: Sequence[Any]) -> None:
-        """Have Faust's events applied in their turn; returns once not more than a batch waits in front of them."""
+        """Have Faust's events applied in their turn; returns once they are among those that wait, a batch at most."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) <= self.batch_records)
+            await self._changed.wait_for(
+                lambda: not self._waiting or len(self._waiting) + len(events) <= self.batch_records
+            )
             self._waiting += events
             self._changed.notify_all()
 
@@ -58,9 +60,9 @@ class BatchLine:
         try:
             while True:
                 await self.take(await self._next())
-        except Exception as error:
-            logger.exception("unknown error")
-            self.stop(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # a boundary, as the agent is
+            self._end_for(error)
+            raise
 
     async def _next(self) -> list[Any]:
         async with self._changed:
@@ -115,9 +117,20 @@ class BatchLine:
                 event.ack()
         except LeaseLostError as lost:
             _note_dropped(lost, len(events))
-        except Exception as error:  # nobody awaits this task: it is a boundary, as the agent is
-            logger.exception("unknown error")
-            self.stop(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # nobody awaits this task: it is a boundary, as the agent is
+            self._end_for(error)
+            raise
+
+    def _end_for(self, error: BaseException) -> None:
+        """End the process for an error that nobody knows, unless it is the end of this task itself.
+
+        What was awaited may end as cancelled, too: Faust passes on what befell its consumer's thread.
+        """
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            return
+        logger.exception("unknown error")
+        self.stop(f"{type(error).__name__}: {error}")
 
 
 def _note_dropped(lost: LeaseLostError, records: int) -> None:

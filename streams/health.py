@@ -107,7 +107,7 @@ class Health:
         try:
             yield
         finally:
-            if not self._holds and (waited := self._unconfirmed_seconds()) is not None:
+            if not self._held_by_broker() and (waited := self._unconfirmed_seconds()) is not None:
                 self._held_seconds[BROKER] += waited
             self.confirming_since = None
 
@@ -132,13 +132,16 @@ class Health:
         now = self.clock()
         for hold in self._holds.values():
             found[hold.part] += now - hold.part_since
-        if not self._holds and (waited := self._unconfirmed_seconds()) is not None:
+        if not self._held_by_broker() and (waited := self._unconfirmed_seconds()) is not None:
             found[BROKER] += waited
         return found
 
     def retries_by_part(self) -> dict[str, int]:
         """Attempts that were repeated, by part; those without any are left out."""
         return {part: count for part in PARTS if (count := sum(self.retries[part, kind.value] for kind in REPEATED))}
+
+    def _held_by_broker(self) -> bool:
+        return any(hold.part == BROKER for hold in self._holds.values())
 
     def _first(self) -> _Hold | None:
         return next(iter(self._holds.values()), None)

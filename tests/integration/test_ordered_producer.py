@@ -173,7 +173,7 @@ async def test_leaving_ends_a_publish_that_waits_for_a_broker(broker: Broker) ->
         async with asyncio.timeout(5):
             with pytest.raises(BrokerError, match="before the worker stopped"):
                 await publishing
-            while any(thread.name.startswith("event-producer") for thread in threading.enumerate()):
+            while any(thread.name.startswith("ordered-producer") for thread in threading.enumerate()):
                 await asyncio.sleep(0.01)
     finally:
         await broker.restart()
@@ -189,7 +189,7 @@ async def test_an_abandoned_publish_ends_with_the_context(broker: Broker) -> Non
             with suppress(asyncio.CancelledError):
                 await publishing
         async with asyncio.timeout(5):
-            while any(thread.name.startswith("event-producer") for thread in threading.enumerate()):
+            while any(thread.name.startswith("ordered-producer") for thread in threading.enumerate()):
                 await asyncio.sleep(0.01)
     finally:
         await broker.restart()
