@@ -210,14 +210,13 @@ def _costs(side: Side, runs: Sequence[Run]) -> list[Figure]:
 
 
 def _stages(runs: Sequence[Run]) -> list[Figure]:
-    """Of one worker: each stage of its batches, and what is in none: taking the batch, waiting for records."""
+    """Of one worker: each stage of its batches. The first five are of one batch while the last four are of another."""
     figures = [Figure(name="one worker: a batch", unit="records", values=tuple(r.done.records_a_batch for r in runs))]
     means = [run.done.milliseconds_a_batch for run in runs]
     for stage in means[0]:
         values = tuple(mean.get(stage, 0.0) for mean in means)
         figures.append(Figure(name=f"one worker: {stage}", unit="ms/batch", values=values))
-    outside = tuple(1000 * (run.seconds - sum(run.done.seconds.values())) / max(run.done.batches, 1.0) for run in runs)
-    return [*figures, Figure(name="one worker: in no stage", unit="ms/batch", values=outside)]
+    return figures
 
 
 def _ratio(name: str, side: Sequence[Run], other: Sequence[Run]) -> Ratio:
