@@ -1,13 +1,12 @@
 """How fast the collection is made again: beside what the endpoint and the model do alone, and beside live changes."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ops.bench.child import run_module
 from ops.bench.history import history
 from ops.bench.live_changes import live_changes
+from ops.bench.own_stack import own_stack
 from ops.bench.rebuild_command import RebuildRun, run_rebuild_command
 from ops.bench.rebuild_report import NewModel, RebuildBenchReport, SameRecipe
 from ops.bench.stand_in_vectors import fill_live_collection
@@ -48,27 +47,14 @@ async def run_rebuild_bench(
         new=NewModel(rows=min(rows, EMBEDDED_ROWS)),
     )
     servers = Stack(settings, home, services=("kafka", "postgres", "qdrant"), usual_ports=False, say=say)
-    async with _for_a_while(servers):
+    async with own_stack(servers):
         await _same_recipe(servers, report.same, rounds=rounds, seed=seed, say=say)
     pipeline = Stack(settings, home, services=SERVICES, workers=1, usual_ports=False, say=say)
-    async with _for_a_while(pipeline):
+    async with own_stack(pipeline):
         await _load_through_the_worker(pipeline, report.new.rows, seed)
         await _new_model(pipeline, report.new, rounds=rounds, say=say)
         await _live_changes(pipeline, report, rounds=rounds, say=say)
     return report
-
-
-@asynccontextmanager
-async def _for_a_while(stack: Stack) -> AsyncIterator[None]:
-    await stack.stop()
-    stack.wipe()
-    try:
-        await stack.start_servers()
-        await stack.prepare()
-        yield
-    finally:
-        await stack.stop()
-        stack.wipe()
 
 
 async def _same_recipe(stack: Stack, same: SameRecipe, *, rounds: int, seed: int, say: Say) -> None:
