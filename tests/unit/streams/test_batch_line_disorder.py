@@ -192,9 +192,7 @@ def remembered(worker: Worker) -> dict[str, IndexedRow]:
 
     `incomplete` is left out: a record that was set aside, and comes again without those behind it, sets it once more.
     """
-    return {
-        key: replace(IndexedRow.from_bytes(entry), incomplete=False) for key, entry in worker.table.entries.items()
-    }
+    return {key: replace(IndexedRow.from_bytes(entry), incomplete=False) for key, entry in worker.table.entries.items()}
 
 
 def told(worker: Worker, seed: int) -> list[tuple[str, bytes]]:
