@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import IllegalStateError  # type: ignore[import-untyped]
 from faust.types import TP
 
 from streams.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
@@ -74,7 +76,7 @@ def create_app(
 
 
 async def _quiesce(app: faust.App, **_: Any) -> None:
-    """Let the fetch in flight return before Faust resumes the source partitions after a recovery.
+    """Let the fetch in flight return before Faust resumes the source partitions after a recovery, and undo it.
 
     Otherwise records fetched before the queues are cleared are dropped, and then committed past as an offset gap
     (faust-streaming/faust#596).
@@ -82,6 +84,21 @@ async def _quiesce(app: faust.App, **_: Any) -> None:
     app.consumer.stop_flow()
     app.flow_control.suspend()
     await asyncio.sleep(FETCH_RETURNS_WITHIN_SECONDS)
+    await cast(Any, app.consumer)._thread.call_thread(_rewind_uncommitted, app)
+
+
+async def _rewind_uncommitted(app: faust.App) -> None:
+    """Go to the beginning of each partition of which the group has committed nothing.
+
+    A fetch that a rebalance overtakes takes records of every partition that is assigned, for Faust's set of those to
+    read is empty then, and drops them. Where nothing is committed, what Faust goes back to is no offset, or zero: at
+    both aiokafka stays where it is, behind those records.
+    """
+    consumer = cast(Any, app.consumer)._thread._consumer
+    source = [tp for tp in consumer.assignment() if tp.topic not in app.tables.changelog_topics]
+    if uncommitted := [tp for tp in source if not await consumer.committed(tp)]:
+        with suppress(IllegalStateError):  # one of them has left: the rebalance that took it ends here, too
+            await consumer.seek_to_beginning(*uncommitted)
 
 
 def ready_partitions(app: faust.App, topic: str) -> frozenset[int] | None:

@@ -27,7 +27,13 @@ async def test_promise_1_fetches_are_quiesced_when_a_rebalance_is_complete(
         web_port=6066,
     )
     done: list[str] = []
-    app.consumer = SimpleNamespace(stop_flow=lambda: done.append("stop flow"))
+
+    async def call_thread(function: Any, *_: Any) -> None:
+        done.append(function.__name__)
+
+    app.consumer = SimpleNamespace(
+        stop_flow=lambda: done.append("stop flow"), _thread=SimpleNamespace(call_thread=call_thread)
+    )
     app.flow_control = SimpleNamespace(suspend=lambda: done.append("suspend"))
     await cast(Any, app.on_rebalance_complete).send()
-    assert done == ["stop flow", "suspend"]
+    assert done == ["stop flow", "suspend", "_rewind_uncommitted"]
