@@ -42,6 +42,15 @@ class Launch:
     owner: Owner | None = None
 
 
+def told_end(code: int | None, *, log_file: Path, last_words: Callable[[], str]) -> str:
+    """What to say of a server's end, from its exit code: negative for a signal, None if it is not known."""
+    if code is None:
+        return f"see {log_file}"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}: {last_words()}" if code else "exit code 0"
+
+
 class ServerProcess:
     """One server. `mark` is a part of its command line that nobody else's has: a path in this stack's directory.
 
@@ -75,12 +84,7 @@ class ServerProcess:
 
     def how_it_ended(self) -> str:
         """Its exit code and last words, or its signal; where its log is, if it was not our child."""
-        code = self.exit_code
-        if code is None:
-            return f"see {self.log_file}"
-        if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}: {self.last_words()}" if code else "exit code 0"
+        return told_end(self.exit_code, log_file=self.log_file, last_words=self.last_words)
 
     def start(self, launch: Launch) -> None:
         """Start it; it runs on when we end.

@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
 from ops.devstack.ports import HOST
-from ops.devstack.processes import StopSignals
+from ops.devstack.processes import StopSignals, told_end
 from schemas.errors import StackError
 from tests.containers.engine import engine, network_named
 
@@ -78,12 +78,7 @@ class ContainerProcess:
 
     def how_it_ended(self) -> str:
         """Its exit code and last words, or its signal."""
-        code = self.exit_code
-        if code is None:
-            return f"see {self.log_file}"
-        if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}: {self.last_words()}" if code else "exit code 0"
+        return told_end(self.exit_code, log_file=self.log_file, last_words=self.last_words)
 
     def start(self, launch: ContainerLaunch) -> None:
         """Start it, made if there is none yet.
