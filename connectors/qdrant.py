@@ -21,7 +21,7 @@ from connectors.qdrant_requests import (
     vectors_of,
 )
 from connectors.qdrant_search import count_values, find_halves, read_hits
-from schemas.collection import Coverage, Hnsw, LiveCollection
+from schemas.collection import Coverage, Hnsw, LiveCollection, WriteOrdering
 from schemas.document import (
     DENSE_VECTOR,
     FINGERPRINT_FIELD,
@@ -77,9 +77,10 @@ class QdrantStore:
     write waits until it is applied, carries its own version condition, and may be repeated.
     """
 
-    def __init__(self, client: AsyncQdrantClient, *, alias: str) -> None:
+    def __init__(self, client: AsyncQdrantClient, *, alias: str, write_ordering: WriteOrdering = "weak") -> None:
         self._client = client
         self._alias = alias
+        self._write_ordering = write_ordering
         self._recipes: dict[str, Recipe] = {}
 
     async def live_collection(self) -> LiveCollection:
@@ -103,7 +104,7 @@ class QdrantStore:
 
     def pinned(self, collection: LiveCollection) -> "QdrantStore":
         """The same store with this collection in the place of the live one: to look at it before it goes live."""
-        return _PinnedStore(self._client, alias=self._alias, collection=collection)
+        return _PinnedStore(self._client, alias=self._alias, write_ordering=self._write_ordering, collection=collection)
 
     @property
     def collections(self) -> QdrantCollections:
@@ -161,7 +162,7 @@ class QdrantStore:
     async def _write(self, method: str, path: str, collection: str, body: Json) -> None:
         """Returns once it is applied."""
         with translated("write points of", collection):
-            await self._request(_Written, method, path, collection, body, wait="true")
+            await self._request(_Written, method, path, collection, body, wait="true", ordering=self._write_ordering)
 
     async def _request(
         self, answer: type[Answer], method: str, path: str, collection: str, body: Json, **parameters: str
@@ -184,8 +185,9 @@ class QdrantStore:
             probe = models.PointStruct(
                 id=point_id(PROBE_KEY), vector={DENSE_VECTOR: [1.0] + [0.0] * (dimensions - 1)}, payload={}
             )
-            await self._client.upsert(collection, points=[probe], wait=True)
-            await self._client.delete(collection, points_selector=[probe.id], wait=True)
+            ordering = models.WriteOrdering(self._write_ordering)
+            await self._client.upsert(collection, points=[probe], wait=True, ordering=ordering)
+            await self._client.delete(collection, points_selector=[probe.id], wait=True, ordering=ordering)
 
     async def create_collection(
         self, name: str, recipe: Recipe, coverage: Coverage | None = None, *, hnsw: Hnsw | None = None
@@ -295,8 +297,10 @@ class QdrantStore:
 
 
 class _PinnedStore(QdrantStore):
-    def __init__(self, client: AsyncQdrantClient, *, alias: str, collection: LiveCollection) -> None:
-        super().__init__(client, alias=alias)
+    def __init__(
+        self, client: AsyncQdrantClient, *, alias: str, write_ordering: WriteOrdering, collection: LiveCollection
+    ) -> None:
+        super().__init__(client, alias=alias, write_ordering=write_ordering)
         self._pinned = collection
 
     async def live_collection(self) -> LiveCollection:

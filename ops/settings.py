@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ops.status.limits import Limits
+from schemas.collection import WriteOrdering
 from schemas.errors import SettingsError
 from schemas.recipe import Recipe
 from schemas.record import MAX_EPOCH, Place
@@ -93,12 +94,13 @@ class PostgresSettings(_Group):
 
 
 class QdrantSettings(_Group):
-    """`timeout_seconds` bounds one request."""
+    """`timeout_seconds` bounds one request. `write_ordering` matters where a shard has replicas: docs/scaling.md."""
 
     url: HttpAddress = "http://127.0.0.1:6333"
     api_key: SecretStr | None = None
     alias: str = "products"
     timeout_seconds: float = Field(default=10.0, gt=0)
+    write_ordering: WriteOrdering = "weak"
 
 
 class EmbeddingSettings(_Group):

@@ -15,7 +15,7 @@ async def open_store(settings: Settings) -> AsyncIterator[QdrantStore]:
     q = settings.qdrant
     api_key = q.api_key.get_secret_value() if q.api_key else None
     async with open_client(q.url, api_key=api_key, timeout_seconds=q.timeout_seconds) as client:
-        yield QdrantStore(client, alias=q.alias)
+        yield QdrantStore(client, alias=q.alias, write_ordering=q.write_ordering)
 
 
 def open_embedders(settings: Settings, *, threads: int | None = None) -> FastEmbedders:

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.recipe import Recipe
+
+WriteOrdering = Literal["weak", "medium", "strong"]
+"""How Qdrant orders writes to a shard's replicas, by its own names; one copy has one order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -100,6 +101,27 @@ async def test_older_upsert_does_not_overwrite_a_newer_point(store: VectorStore,
     other = document(version=version, name="Tank top")
     await upsert(store, other)
     assert await points(store) == {"A1": stored(other if wins else document(version=10))}
+
+
+async def test_each_write_names_its_ordering(real: QdrantStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = (await real.live_collection()).name
+    store = QdrantStore(real._client, alias=real._alias, write_ordering="medium")
+    request = real._client.http.client.request
+    writes: list[tuple[str, object]] = []
+
+    async def note(*args: Any, **arguments: Any) -> Any:
+        if (arguments.get("params") or {}).get("wait") == "true":
+            writes.append((arguments["url"].rpartition("}")[2], arguments["params"].get("ordering")))
+        return await request(*args, **arguments)
+
+    monkeypatch.setattr(real._client.http.client, "request", note)
+    await store.insert(name, [document()])
+    await store.upsert(name, [document(version=11)])
+    await store.overwrite_payloads(name, [document(version=12)])
+    await store.delete(name, [Deletion(key="A1", version=13)])
+    await store.probe(name)
+    paths = ["/points", "/points", "/points/batch", "/points/delete", "/points", "/points/delete"]
+    assert writes == [(path, "medium") for path in paths]
 
 
 async def test_version_that_is_no_number_is_none(real: QdrantStore) -> None:
