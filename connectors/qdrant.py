@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any, NotRequired, TypeVar
 
+import httpx
 import orjson
 from qdrant_client import AsyncQdrantClient, models
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -46,7 +47,11 @@ PROBE_KEY = "\0probe"
 async def open_client(url: str, *, api_key: str | None, timeout_seconds: float) -> AsyncIterator[AsyncQdrantClient]:
     """A client that is closed at the end; it connects at its first call."""
     client = AsyncQdrantClient(
-        url=url, api_key=api_key, timeout=max(1, round(timeout_seconds)), check_compatibility=False
+        url=url,
+        api_key=api_key,
+        timeout=max(1, round(timeout_seconds)),
+        limits=httpx.Limits(),  # by default it connects anew for each request to a loopback address
+        check_compatibility=False,
     )
     try:
         yield client

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Self
@@ -87,7 +88,9 @@ def time_text(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC with microseconds: `2026-11-20T10:00:00.000000Z`."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -95,6 +98,7 @@ LAST_MS = 253_402_300_799_999
 """The end of the year 9999: a later time cannot be written down."""
 
 
+@lru_cache(1000)  # a batch has one time at which it was applied, and few at which its changes were made
 def time_text_of_ms(milliseconds: int | None) -> str | None:
     """`time_text` of milliseconds since 1970; None, too, for a time that no calendar holds."""
     if milliseconds is None or not 0 <= milliseconds <= LAST_MS:

@@ -85,6 +85,8 @@ class BatchLine:
         generation = self.current_generation()
         # Records of an older generation are not acknowledged: they are read again from the committed offset.
         live = [event for event in events if event.message.generation_id == generation]
+        if len(live) < len(events):
+            _note_dropped("their generation has ended", len(events) - len(live))
         if not live:
             return
         if self.verification.generation != generation:
@@ -133,8 +135,8 @@ class BatchLine:
         self.stop(f"{type(error).__name__}: {error}")
 
 
-def _note_dropped(lost: LeaseLostError, records: int) -> None:
-    logger.info("batch dropped", extra={"action": "batch_dropped", "reason": str(lost), "records": records})
+def _note_dropped(reason: object, records: int) -> None:
+    logger.info("batch dropped", extra={"action": "batch_dropped", "reason": str(reason), "records": records})
 
 
 def _record(message: Any) -> Record:
