@@ -79,6 +79,9 @@ class ChangelogStore(memory.Store):  # type: ignore[type-arg]  # of bytes to byt
             },
         )
 
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Keep what `on_rebalance` read: Faust's store drops entries here by an assignment that may be over by now."""
+
     def persisted_offset(self, tp: TP) -> int | None:
         """The last offset of a changelog partition that the entries cover; None leaves the partition to Faust."""
         following = self._next_offsets.get(tp.partition)

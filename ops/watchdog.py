@@ -15,9 +15,10 @@ CONTESTED_AFTER_LOSSES = 6
 
 
 class Watchdog(threading.Thread):
-    """Stops the process when the loop is blocked, the first join never completes, or its name is contested.
+    """Stops the process when the loop is blocked, a join never completes, or its name is contested.
 
-    Faust stays up without partitions after a fatal error at its first join, and its own timers start only after it.
+    Faust stays up without partitions after a fatal error at its first join, and its own timers start only after it. So
+    it does after a recovery that the broker kept waiting for longer than a request may take.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         """Look twice a second until told to stop."""
-        started = time.monotonic()
+        last_had = time.monotonic()
         joined = False
         losses: deque[float] = deque(maxlen=CONTESTED_AFTER_LOSSES)
         had_partitions = False
@@ -48,7 +49,9 @@ class Watchdog(threading.Thread):
                 if len(losses) == CONTESTED_AFTER_LOSSES and losses[-1] - losses[0] < self._join_within:
                     self._stop_process("partitions come and go: does another worker have this name?")
             had_partitions = has_partitions
-            if not joined and time.monotonic() - started > self._join_within:
+            if has_partitions:
+                last_had = time.monotonic()
+            elif time.monotonic() - last_had > self._join_within:
                 self._stop_process(f"no partitions were assigned within {self._join_within:.0f} s")
             if joined and (silence := self._pulse.silence_seconds()) > STALLED_AFTER_SECONDS:
                 self._stop_process(f"the event loop has not run for {silence:.0f} s")

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
 import faust
 from aiokafka.errors import IllegalStateError  # type: ignore[import-untyped]
+from faust import streams as faust_streams
 from faust.types import TP
 
+from schemas.errors import SettingsError
 from streams.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,16 @@ def create_app(
     """An app whose agents take raw records in batches and acknowledge them by hand.
 
     Give a table added later, or one with another partition count, a new `app_id`: a running group does not survive it.
+
+    Raises:
+        SettingsError: Faust runs without its compiled parts.
     """
+    if cast(Any, faust_streams)._CStreamIterator is None:
+        # Faust's slow path acknowledges the records of an ended generation that it skips.
+        raise SettingsError(
+            "faust-streaming has no compiled parts here, and loses records without them",
+            hint="unset NO_CYTHON, and install its wheel: pip install --force-reinstall faust-streaming==0.15.3",
+        )
     app = faust.App(
         app_id,
         broker=[f"kafka://{broker.strip()}" for broker in brokers.split(",")],
@@ -72,11 +83,20 @@ def create_app(
         web_router_enabled=False,
     )
     app.on_rebalance_complete.connect(cast(Any, _quiesce))  # called with no positional argument but the app
+    app.on_partitions_revoked.connect(cast(Any, _forget_full_buffers))
     return app
 
 
+async def _forget_full_buffers(app: faust.App, *_: Any, **__: Any) -> None:
+    """Have no partition read again because its queue, emptied by the rebalance, is no longer full.
+
+    Faust would read it during the recovery, before the source topic is verified.
+    """
+    cast(Any, app.consumer)._buffered_partitions.clear()
+
+
 async def _quiesce(app: faust.App, **_: Any) -> None:
-    """Let the fetch in flight return before Faust resumes the source partitions after a recovery, and undo it.
+    """Let the fetch in flight return before Faust resumes the source partitions after a recovery.
 
     Otherwise records fetched before the queues are cleared are dropped, and then committed past as an offset gap
     (faust-streaming/faust#596).
@@ -90,9 +110,9 @@ async def _quiesce(app: faust.App, **_: Any) -> None:
 async def _rewind_uncommitted(app: faust.App) -> None:
     """Go to the beginning of each partition of which the group has committed nothing.
 
-    A fetch that a rebalance overtakes takes records of every partition that is assigned, for Faust's set of those to
-    read is empty then, and drops them. Where nothing is committed, what Faust goes back to is no offset, or zero: at
-    both aiokafka stays where it is, behind those records.
+    A fetch that a rebalance or the end of a recovery overtakes takes records of every partition that is assigned, for
+    Faust's set of those to read is empty then, and drops them. Where nothing is committed, what Faust goes back to is
+    no offset, or zero: at both aiokafka stays where it is, past those records.
     """
     consumer = cast(Any, app.consumer)._thread._consumer
     source = [tp for tp in consumer.assignment() if tp.topic not in app.tables.changelog_topics]
@@ -117,6 +137,19 @@ def recovered(app: faust.App) -> bool:
     """Whether the tables hold what their changelogs hold."""
     tables = cast(Any, app.tables)  # the interface does not show its recovery
     return bool(tables.recovery.completed.is_set()) and not app.in_recovery
+
+
+def on_recovery(app: faust.App, table: Any, callback: Callable[[], Awaitable[None]]) -> None:
+    """Have the callback called whenever the table is recovered, before a source partition is resumed.
+
+    Faust also calls for a recovery that a rebalance has overtaken, while the store reads for the next one.
+    """
+
+    async def if_current() -> None:
+        if cast(Any, app.tables).recovery._generation_id == app.consumer_generation_id:
+            await callback()
+
+    table.on_recover(if_current)
 
 
 def has_broker(app: faust.App) -> bool:

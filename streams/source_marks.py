@@ -10,7 +10,7 @@ from faust.types import TP
 
 from schemas.errors import BrokerError, LockstepError
 from schemas.source_mark import RESERVED_PREFIX, SourceMark, source_mark_key
-from streams.app import assigned_partitions, leave_group, read_from
+from streams.app import assigned_partitions, leave_group, on_recovery, read_from
 from streams.changelog import Entry
 from streams.source_identity import SourceGuard, SourceTopic
 
@@ -86,7 +86,8 @@ def verify_source_at_recovery(
             if app.consumer_generation_id == generation:
                 stop(error)
             return  # the next generation is checked in its turn
-        verification.generation, verification.source = generation, source
+        if app.consumer_generation_id == generation:
+            verification.generation, verification.source = generation, source
 
     async def look_again() -> None:
         """End a worker whose topic was replaced unseen: aiokafka goes on in its middle, Faust drops what is before."""
@@ -101,6 +102,6 @@ def verify_source_at_recovery(
             stop(BrokerError(f"topic {topic} was made anew while it was read"))
         verification.source = source
 
-    table.on_recover(verify)
+    on_recovery(app, table, verify)
     app.timer(LOOK_EVERY_SECONDS)(look_again)
     return verification

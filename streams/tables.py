@@ -10,6 +10,7 @@ import faust
 from schemas.errors import BrokerError
 from schemas.indexed_row import IndexedRow
 from schemas.source_mark import source_mark_key
+from streams.app import on_recovery
 from streams.changelog import Entry
 from streams.ports import TableEntry
 from streams.topics import PARTITIONS, TABLE_NAME
@@ -43,7 +44,7 @@ class FaustIndexedRows:
         self._send = send
         self.recoveries = 0
         """How often the table was recovered: at the start, and at each rebalance."""
-        table.on_recover(self._recovered)
+        on_recovery(table.app, table, self._recovered)
 
     def get(self, key: str, partition: int | None = None) -> IndexedRow | None:
         """The entry of a key, or None for a key never seen, or never in this partition."""

@@ -217,6 +217,16 @@ async def test_own_writes_together_are_not_read_back(group: Group, changelog: Fa
     assert changelog.reads[-1] == {0: 3}
 
 
+async def test_recovery_that_a_rebalance_overtook_drops_no_entry_of_the_next(
+    group: Group, changelog: FakeChangelog
+) -> None:
+    changelog.append(0, b"a", entry(1))
+    changelog.append(1, b"b", entry(1))
+    store = await group.assign(0, 1)
+    await store.on_recovery_completed({TP(TOPIC, 0)}, set())  # as of the assignment before
+    assert dict(store) == {b"a": entry(1), b"b": entry(1)}
+
+
 async def test_entries_of_a_revoked_partition_are_gone_and_read_anew_when_it_returns(
     group: Group, changelog: FakeChangelog
 ) -> None:

@@ -55,3 +55,11 @@ def test_a_name_used_twice_ends_the_worker() -> None:
 
 def test_a_worker_that_works_is_left_alone() -> None:
     assert reason(lambda: SOME) is None
+
+
+def test_a_rebalance_that_never_ends_ends_the_worker() -> None:
+    assert "no partitions were assigned" in (reason(chain([SOME] * 3, repeat(None)).__next__) or "")
+
+
+def test_rebalances_that_end_leave_the_worker_alone() -> None:
+    assert reason(chain([None] * 3, repeat(SOME)).__next__) is None

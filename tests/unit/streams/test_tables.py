@@ -57,7 +57,10 @@ class FakeTable:
 
     def __init__(self) -> None:
         self.data = FakeData()
-        self.app = SimpleNamespace(rebalancing=False)
+        recovery = SimpleNamespace(_generation_id=1)
+        self.app = SimpleNamespace(
+            rebalancing=False, consumer_generation_id=1, tables=SimpleNamespace(recovery=recovery)
+        )
         self.changelog: list[tuple[int, bytes, bytes | None]] = []
         self.confirming = asyncio.Event()
         self.confirming.set()
@@ -157,3 +160,13 @@ async def test_recoveries_are_counted(table: FakeTable, rows: FaustIndexedRows) 
     await table.recover()
     await table.recover()
     assert rows.recoveries == 2
+
+
+async def test_recovery_that_a_rebalance_overtook_is_none(table: FakeTable, rows: FaustIndexedRows) -> None:
+    assert table.recover is not None
+    table.app.consumer_generation_id = 2
+    await table.recover()
+    assert rows.recoveries == 0
+    table.app.tables.recovery._generation_id = 2
+    await table.recover()
+    assert rows.recoveries == 1
