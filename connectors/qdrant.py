@@ -43,6 +43,10 @@ PROBE_KEY = "\0probe"
 """No row has this key: Postgres stores no NUL in a text."""
 
 
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+"""Those of httpx. By default the client connects anew for each request to a loopback address."""
+
+
 @asynccontextmanager
 async def open_client(url: str, *, api_key: str | None, timeout_seconds: float) -> AsyncIterator[AsyncQdrantClient]:
     """A client that is closed at the end; it connects at its first call."""
@@ -50,7 +54,7 @@ async def open_client(url: str, *, api_key: str | None, timeout_seconds: float) 
         url=url,
         api_key=api_key,
         timeout=max(1, round(timeout_seconds)),
-        limits=httpx.Limits(),  # by default it connects anew for each request to a loopback address
+        limits=_LIMITS,
         check_compatibility=False,
     )
     try:
