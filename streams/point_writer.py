@@ -1,6 +1,8 @@
 """Brings the points of a batch up to date with as few embeddings as it takes."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,9 +56,10 @@ class PointWriter:
         # The guard would refuse what is older than the point, so nothing is embedded for it: its record follows.
         unsure = [s for s in unsure if not _is_newer(stored.get(s.key), s)]
         new = [s for s in unsure if not _has_vector(s, stored.get(s.key))]
-        refused |= await self._try_each(known, self._overwrite)
-        # A write by filter is silent about a point that is missing or has another vector.
-        written = await self._stored([s for s in known if s.key not in refused])
+        async with self._embedding(new if known else ()):
+            refused |= await self._try_each(known, self._overwrite)
+            # A write by filter is silent about a point that is missing or has another vector.
+            written = await self._stored([s for s in known if s.key not in refused])
         new += [s for s in known if s.key not in refused and _is_behind(s, written.get(s.key))]
         return refused | await self._try_each(new, self._embed_and_upsert)
 
@@ -98,7 +101,25 @@ class PointWriter:
         self.lease.check()
         await self.store.overwrite_payloads(self.live.name, [self._document(step, None) for step in steps])
 
-    async def _embed_and_upsert(self, steps: Sequence[Step]) -> None:
+    @asynccontextmanager
+    async def _embedding(self, steps: Sequence[Step]) -> AsyncIterator[None]:
+        """Have the model at work while Qdrant is. What it cannot embed, it is asked for again when its turn comes.
+
+        Ends when the model has, whatever comes: what it embeds outlives the attempt.
+        """
+
+        async def embed() -> None:
+            with suppress(LockstepError):
+                await self._embed(steps)
+
+        task = asyncio.create_task(embed())
+        try:
+            yield
+        finally:
+            await task
+
+    async def _embed(self, steps: Sequence[Step]) -> None:
+        """Fill `vectors` with what the steps need and it lacks."""
         texts = {
             s.after.embedding_fingerprint: self.live.recipe.render(s.change.row)
             for s in steps
@@ -107,6 +128,9 @@ class PointWriter:
         if texts:
             with self.stopwatch.stage(Stage.EMBED):
                 self.vectors |= zip(texts, await self.embedder.embed(list(texts.values())), strict=True)
+
+    async def _embed_and_upsert(self, steps: Sequence[Step]) -> None:
+        await self._embed(steps)
         self.lease.check()
         documents = [
             self._document(s, self.vectors[s.after.embedding_fingerprint]) for s in steps if s.after is not None

@@ -1,7 +1,9 @@
 """What the indexer does with batches: effects, order, faults."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.document import Vectors
-from schemas.errors import EmbeddingError, ErrorKind, SourceError
+from schemas.errors import EmbeddingError, ErrorKind, SourceError, VectorStoreError
 from schemas.product import Product
 from schemas.recipe import Recipe
 from schemas.record import Place, Record
@@ -119,6 +121,35 @@ async def test_promise_3_a_retry_does_not_embed_again(p: Pipeline) -> None:
     await p.apply(p.topic.create("A1"))
     assert len(p.embedder.embedded) == 1
     assert "A1" in p.store.points
+
+
+async def test_promise_3_texts_are_embedded_once_while_payload_writes_fail(p: Pipeline) -> None:
+    await p.apply(p.topic.create("A1"))
+    overwrite = p.store.overwrite_payloads
+    model_first = []
+
+    async def fail_twice(*args: Any) -> None:
+        await asyncio.sleep(0)
+        model_first.append(len(p.embedder.embedded) == 2)
+        if len(model_first) < 3:
+            raise VectorStoreError("cannot write points", kind=ErrorKind.OUTAGE)
+        await overwrite(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(p.store, "overwrite_payloads", fail_twice)
+        await p.apply(p.topic.update("A1", price="9.99"), p.topic.create("A2"))
+    assert model_first == [True, True, True]  # it works while Qdrant does
+    assert len(p.embedder.embedded) == 2
+    assert (p.price("A1"), p.price("A2")) == ("9.99", "19.99")
+
+
+async def test_text_that_is_refused_while_payloads_are_written_is_set_aside_alone(p: Pipeline) -> None:
+    await p.apply(p.topic.create("A1"))
+    p.embedder.refuse = "Poison"
+    await p.apply(p.topic.update("A1", price="9.99"), p.topic.create("A2", name="Poison"), p.topic.create("A3"))
+    assert p.price("A1") == "9.99"
+    assert len(p.dead.places) == 1
+    assert ("A2" in p.store.points, "A3" in p.store.points) == (False, True)
 
 
 async def test_promise_3_records_older_than_the_point_are_not_embedded(p: Pipeline) -> None:
