@@ -43,8 +43,9 @@ PROBE_KEY = "\0probe"
 """No row has this key: Postgres stores no NUL in a text."""
 
 
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-"""Those of httpx. By default the client connects anew for each request to a loopback address."""
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
+"""By default the client connects anew for each request to 127.0.0.1. Elsewhere it keeps a connection for five seconds,
+as servers do: one that is used again as the server closes it fails."""
 
 
 @asynccontextmanager
@@ -110,6 +111,11 @@ class QdrantStore:
                 info = await self._client.get_collection(name)
             self._recipes[name] = recipe_of(name, info.config.metadata)
         return LiveCollection(name=name, recipe=self._recipes[name])
+
+    @property
+    def write_ordering(self) -> models.WriteOrdering:
+        """What each write asks for."""
+        return models.WriteOrdering(self._write_ordering)
 
     def pinned(self, collection: LiveCollection) -> "QdrantStore":
         """The same store with this collection in the place of the live one: to look at it before it goes live."""
@@ -194,9 +200,8 @@ class QdrantStore:
             probe = models.PointStruct(
                 id=point_id(PROBE_KEY), vector={DENSE_VECTOR: [1.0] + [0.0] * (dimensions - 1)}, payload={}
             )
-            ordering = models.WriteOrdering(self._write_ordering)
-            await self._client.upsert(collection, points=[probe], wait=True, ordering=ordering)
-            await self._client.delete(collection, points_selector=[probe.id], wait=True, ordering=ordering)
+            await self._client.upsert(collection, points=[probe], wait=True, ordering=self.write_ordering)
+            await self._client.delete(collection, points_selector=[probe.id], wait=True, ordering=self.write_ordering)
 
     async def create_collection(
         self, name: str, recipe: Recipe, coverage: Coverage | None = None, *, hnsw: Hnsw | None = None

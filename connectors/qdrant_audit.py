@@ -34,13 +34,14 @@ class SeenPoint:
 class QdrantAudit:
     """Every method raises `VectorStoreError`. Every write names the version that was seen: newer points are left."""
 
-    def __init__(self, client: AsyncQdrantClient) -> None:
+    def __init__(self, client: AsyncQdrantClient, ordering: models.WriteOrdering) -> None:
         self._client = client
+        self._ordering = ordering
 
     @classmethod
     def of(cls, store: QdrantStore) -> "QdrantAudit":
         """On the connection of a store."""
-        return cls(store._client)
+        return cls(store._client, store.write_ordering)
 
     async def points(self, collection: str, *, page: int) -> AsyncIterator[list[SeenPoint]]:
         """Every point, by pages in the order of point ids."""
@@ -77,7 +78,7 @@ class QdrantAudit:
     async def remove(self, collection: str, points: Sequence[SeenPoint]) -> None:
         """Remove points that are as they were seen."""
         with translated("remove points of", collection):
-            await self._client.delete(collection, points_selector=_as_seen(points), wait=True)
+            await self._client.delete(collection, points_selector=_as_seen(points), wait=True, ordering=self._ordering)
 
     async def disown(self, collection: str, versions: Mapping[str, float | None]) -> None:
         """Have these keys' points claim no version and no vector, where they still carry the version seen.
@@ -88,7 +89,12 @@ class QdrantAudit:
         nothing = {name.removeprefix(f"{PROVENANCE}."): value for name, value in _NOTHING.items()}
         with translated("write points of", collection):
             await self._client.set_payload(
-                collection, payload=nothing, points=_as_seen(points), key=PROVENANCE, wait=True
+                collection,
+                payload=nothing,
+                points=_as_seen(points),
+                key=PROVENANCE,
+                wait=True,
+                ordering=self._ordering,
             )
 
     async def _scroll(self, collection: str, offset: Any, limit: int) -> tuple[list[SeenPoint], Any]:

@@ -10,6 +10,8 @@ from streams.lease import Pulse
 from streams.web import STALLED_AFTER_SECONDS
 
 LOOK_EVERY_SECONDS = 0.5
+REBALANCE_SECONDS = 180.0
+"""More than a join and a request of it may take together, however short the session is."""
 CONTESTED_AFTER_LOSSES = 6
 """Two live workers of one name take the membership from each other for ever; restarts of others are not that many."""
 
@@ -32,6 +34,7 @@ class Watchdog(threading.Thread):
         self._pulse = pulse
         self._partitions = partitions
         self._join_within = 3 * session_timeout_seconds
+        self._rebalance_within = max(self._join_within, REBALANCE_SECONDS)
         self._stop_process = stop
         self._ended = threading.Event()
 
@@ -51,8 +54,10 @@ class Watchdog(threading.Thread):
             had_partitions = has_partitions
             if has_partitions:
                 last_had = time.monotonic()
-            elif time.monotonic() - last_had > self._join_within:
+            elif not joined and time.monotonic() - last_had > self._join_within:
                 self._stop_process(f"no partitions were assigned within {self._join_within:.0f} s")
+            elif time.monotonic() - last_had > self._rebalance_within:
+                self._stop_process(f"a rebalance has not ended within {self._rebalance_within:.0f} s")
             if joined and (silence := self._pulse.silence_seconds()) > STALLED_AFTER_SECONDS:
                 self._stop_process(f"the event loop has not run for {silence:.0f} s")
 

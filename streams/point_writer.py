@@ -105,8 +105,13 @@ class PointWriter:
     async def _embedding(self, steps: Sequence[Step]) -> AsyncIterator[None]:
         """Have the model at work while Qdrant is. What it cannot embed, it is asked for again when its turn comes.
 
-        Ends when the model has, whatever comes: what it embeds outlives the attempt.
+        Ends when the model has, whatever comes: what it embeds outlives the attempt. Meanwhile the stopwatch counts
+        for the model; who is in here enters no stage.
         """
+        if not steps:
+            yield
+            return
+        self.lease.check()
 
         async def embed() -> None:
             with suppress(LockstepError):

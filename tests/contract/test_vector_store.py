@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from connectors.qdrant import QdrantStore, open_client
+from connectors.qdrant_audit import QdrantAudit, SeenPoint
 from schemas.collection import Coverage, LiveCollection, Phase, collection_name
 from schemas.document import PROVENANCE, Deletion, Document, Provenance, StoredPoint, Vectors, point_id
 from schemas.errors import ErrorKind, VectorStoreError
@@ -120,7 +121,11 @@ async def test_each_write_names_its_ordering(real: QdrantStore, monkeypatch: pyt
     await store.overwrite_payloads(name, [document(version=12)])
     await store.delete(name, [Deletion(key="A1", version=13)])
     await store.probe(name)
+    audit = QdrantAudit.of(store)
+    await audit.disown(name, {"A1": 13})
+    await audit.remove(name, [SeenPoint(id=point_id("A1"), key="A1", version=13)])
     paths = ["/points", "/points", "/points/batch", "/points/delete", "/points", "/points/delete"]
+    paths += ["/points/payload", "/points/delete"]
     assert writes == [(path, "medium") for path in paths]
 
 
